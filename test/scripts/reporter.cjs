@@ -1,0 +1,2 @@
+// Mocha wants a reporter as what a module exports as a whole.
+module.exports = require('../../out/test/scripts/countingReporter.js').CountingReporter;
