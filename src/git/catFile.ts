@@ -1,0 +1,177 @@
+import { lstat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { BulkheadError, ioError, isAbsent } from '../base/errors';
+import { isOid, type Oid } from '../core/objectId';
+import type { Git } from './git';
+import { GitError } from './gitError';
+import { type AnswerParser, GitProcess } from './gitProcess';
+
+export type ObjectType = 'blob' | 'tree' | 'commit' | 'tag';
+
+export interface GitObject {
+  readonly oid: Oid;
+  readonly type: ObjectType;
+  readonly body: Buffer;
+}
+
+const HEADER = /^([0-9a-f]{40,64}) (blob|tree|commit|tag) (\d+)$/;
+
+function parseHeader(
+  line: string,
+): { readonly oid: Oid; readonly type: ObjectType; readonly size: number } | undefined {
+  const [, oid, type, size] = HEADER.exec(line) ?? [];
+  if (oid === undefined || type === undefined || size === undefined) {
+    return undefined;
+  }
+  return { oid, type: type as ObjectType, size: Number(size) };
+}
+
+function answerLine(bytes: Buffer): { readonly line: string; readonly end: number } | undefined {
+  const end = bytes.indexOf(10);
+  return end === -1 ? undefined : { line: bytes.toString('utf8', 0, end), end: end + 1 };
+}
+
+function badAnswer(name: string, line: string): GitError {
+  return new GitError('git-output-invalid', `git cat-file gave an unexpected answer for ${name}`, {
+    data: { name, line: line.slice(0, 200) },
+  });
+}
+
+function objectParser(name: string): AnswerParser<GitObject | undefined> {
+  return (bytes) => {
+    const answer = answerLine(bytes);
+    if (answer === undefined) {
+      return { need: bytes.length + 1 };
+    }
+    const header = parseHeader(answer.line);
+    if (header === undefined) {
+      if (answer.line === `${name} missing`) {
+        return { value: undefined, used: answer.end };
+      }
+      throw badAnswer(name, answer.line);
+    }
+    if (isOid(name) && header.oid !== name) {
+      throw badAnswer(name, answer.line);
+    }
+    const total = answer.end + header.size + 1;
+    if (bytes.length < total) {
+      return { need: total };
+    }
+    // A copy, so that a small object does not keep a large chunk alive.
+    const body = Buffer.from(bytes.subarray(answer.end, total - 1));
+    return { value: { oid: header.oid, type: header.type, body }, used: total };
+  };
+}
+
+function sizeParser(name: string): AnswerParser<{ readonly type: ObjectType; readonly size: number } | undefined> {
+  return (bytes) => {
+    const answer = answerLine(bytes);
+    if (answer === undefined) {
+      return { need: bytes.length + 1 };
+    }
+    const header = parseHeader(answer.line);
+    if (header === undefined) {
+      if (answer.line === `${name} missing`) {
+        return { value: undefined, used: answer.end };
+      }
+      throw badAnswer(name, answer.line);
+    }
+    if (isOid(name) && header.oid !== name) {
+      throw badAnswer(name, answer.line);
+    }
+    return { value: { type: header.type, size: header.size }, used: answer.end };
+  };
+}
+
+/** Reads objects and refs of one repository through a warm `cat-file --batch`. Safe to repeat, so a lost process is tried once more. */
+export class CatFile {
+  readonly #git: Git;
+  readonly #gitDir: string;
+  readonly #batch: GitProcess;
+  readonly #check: GitProcess;
+
+  constructor(git: Git, gitDir: string, env: Readonly<Record<string, string>> = {}) {
+    this.#git = git;
+    this.#gitDir = gitDir;
+    this.#batch = new GitProcess(git, [`--git-dir=${gitDir}`, 'cat-file', '--batch'], { env });
+    this.#check = new GitProcess(git, [`--git-dir=${gitDir}`, 'cat-file', '--batch-check'], { env });
+  }
+
+  /**
+   * @param name an oid or a full ref name, without white space
+   * @returns undefined when there is no such object or ref
+   * @throws BulkheadError `object-missing`, `ref-damaged` for a ref that is there and leads nowhere
+   */
+  async read(name: string): Promise<GitObject | undefined> {
+    const object = await again(() => this.#batch.request(`${name}\n`, objectParser(name)));
+    return object === undefined && name.startsWith('refs/') ? this.#doubted(name) : object;
+  }
+
+  /** `cat-file` calls a ref missing too when its object is, or when its file cannot be read: that is damage, and not absence. */
+  async #doubted(ref: string): Promise<GitObject | undefined> {
+    const answer = await this.#git.run([`--git-dir=${this.#gitDir}`, 'rev-parse', '--verify', '--quiet', ref], {
+      expect: [0, 1, 128],
+    });
+    const isNamed = answer.code === 0 || (await isFile(join(this.#gitDir, ref)));
+    if (!isNamed) {
+      return undefined;
+    }
+    // Asked once more: it may have been made in between.
+    const object = await again(() => this.#batch.request(`${ref}\n`, objectParser(ref)));
+    if (object !== undefined) {
+      return object;
+    }
+    const oid = answer.stdout.toString('latin1').trim();
+    throw answer.code === 0
+      ? new BulkheadError(
+          'damaged',
+          'object-missing',
+          `The ref ${ref} names ${oid}, which the repository at ${this.#gitDir} does not have. Nothing was changed.`,
+          {
+            data: { ref, oid },
+          },
+        )
+      : new BulkheadError(
+          'damaged',
+          'ref-damaged',
+          `The ref ${ref} of the repository at ${this.#gitDir} cannot be read. Nothing was changed.`,
+          { data: { ref } },
+        );
+  }
+
+  /** Type and size in bytes without the content. */
+  info(name: string): Promise<{ readonly type: ObjectType; readonly size: number } | undefined> {
+    return again(() => this.#check.request(`${name}\n`, sizeParser(name)));
+  }
+
+  get pids(): readonly number[] {
+    return [this.#batch.pid, this.#check.pid].filter((pid) => pid !== undefined);
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([this.#batch.stop(), this.#check.stop()]);
+  }
+}
+
+async function isFile(path: string): Promise<boolean> {
+  try {
+    return (await lstat(path)).isFile();
+  } catch (error) {
+    if (isAbsent(error)) {
+      return false;
+    }
+    throw ioError('look at', path, error);
+  }
+}
+
+/** A read has no effect, so one that was lost with its process may be sent again. */
+export async function again<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof GitError && error.code === 'git-process-lost') {
+      return work();
+    }
+    throw error;
+  }
+}

@@ -1,0 +1,117 @@
+import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, realpathSync } from 'node:fs';
+import { join, resolve, sep } from 'node:path';
+import { isAbsent } from '../base/errors';
+import { isOid, type Oid } from '../core/objectId';
+
+/** Where HEAD points, read from files without starting git. */
+export type Head =
+  | { readonly kind: 'branch'; readonly branch: string; readonly oid: Oid | null }
+  | { readonly kind: 'detached'; readonly oid: Oid }
+  /** Not a plain file store (reftable), or something that we do not read. */
+  | { readonly kind: 'unknown' };
+
+/** Bytes for names that are not UTF-8. */
+type FsPath = string | Buffer;
+
+const MAX_BYTES = 64 * 1024;
+const MAX_PACKED_BYTES = 64 * 1024 * 1024;
+
+/** Reads a small file, following no link; undefined when it is absent, a link, a folder, too large, or not ours to read. */
+function readSmall(path: FsPath, maxBytes = MAX_BYTES): Buffer | undefined {
+  let descriptor: number;
+  try {
+    descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch {
+    // Absent, a link (ELOOP), no permission: nothing that we may read.
+    return undefined;
+  }
+  try {
+    const stats = fstatSync(descriptor);
+    if (!stats.isFile() || stats.size > maxBytes) {
+      return undefined;
+    }
+    const bytes = Buffer.allocUnsafe(stats.size);
+    return bytes.subarray(0, readSync(descriptor, bytes, 0, bytes.length, 0));
+  } catch {
+    // It went away or cannot be read: as if it were not there.
+    return undefined;
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+function below(folder: FsPath, name: string): FsPath {
+  return typeof folder === 'string' ? join(folder, name) : Buffer.concat([folder, Buffer.from(`/${name}`)]);
+}
+
+function readPacked(path: FsPath, ref: string): Oid | undefined {
+  const bytes = readSmall(path, MAX_PACKED_BYTES);
+  const at = bytes?.indexOf(` ${ref}\n`) ?? -1;
+  if (bytes === undefined || at === -1) {
+    return undefined;
+  }
+  const oid = bytes.toString('latin1', bytes.lastIndexOf(10, at) + 1, at);
+  return isOid(oid) ? oid : undefined;
+}
+
+/**
+ * Reads HEAD of a repository from its files, following no link. `commonDir` differs from `gitDir` for linked work trees.
+ * What is read is only ever compared and recorded; nothing is started. Synchronous, because it lies in the path of every save.
+ */
+export function readHead(gitDir: FsPath, commonDir: FsPath = gitDir): Head {
+  const text = readSmall(below(gitDir, 'HEAD'))?.toString('utf8').trim();
+  if (text === undefined) {
+    return { kind: 'unknown' };
+  }
+  if (isOid(text)) {
+    return { kind: 'detached', oid: text };
+  }
+  const ref = /^ref: (refs\/heads\/\S+)$/.exec(text)?.[1];
+  if (ref === undefined || ref === 'refs/heads/.invalid' || ref.split('/').includes('..')) {
+    return { kind: 'unknown' };
+  }
+  const branch = ref.slice('refs/heads/'.length);
+  const loose = readSmall(below(commonDir, ref))?.toString('latin1').trim();
+  if (loose !== undefined && isOid(loose)) {
+    return { kind: 'branch', branch, oid: loose };
+  }
+  return { kind: 'branch', branch, oid: readPacked(below(commonDir, 'packed-refs'), ref) ?? null };
+}
+
+/**
+ * Reads HEAD of a repository inside a work tree. A `.git` file, as submodules have, is followed only to a place inside the
+ * same work tree: elsewhere it could make us look into somebody else's repository.
+ */
+export function readNestedHead(folder: FsPath, root: string): Head {
+  const text = readSmall(below(folder, '.git'))?.toString('utf8');
+  const target = text === undefined ? undefined : /^gitdir: ([^\r\n]+)\r?\n?$/.exec(text)?.[1];
+  if (target === undefined) {
+    return readHead(below(folder, '.git'));
+  }
+  try {
+    const gitDir = realpathSync(resolve(folder.toString(), target));
+    return gitDir.startsWith(realpathSync(root) + sep) ? readHead(gitDir) : { kind: 'unknown' };
+  } catch {
+    // It leads nowhere.
+    return { kind: 'unknown' };
+  }
+}
+
+/** Whether the `.git` of a folder is a plain repository of its own: a real folder that borrows nothing from elsewhere. */
+export function isPlainGitFolder(gitDir: string): boolean {
+  const kindOf = (...names: string[]): 'folder' | 'absent' | 'other' => {
+    try {
+      return lstatSync(join(gitDir, ...names)).isDirectory() ? 'folder' : 'other';
+    } catch (error) {
+      return isAbsent(error) ? 'absent' : 'other';
+    }
+  };
+  return (
+    kindOf() === 'folder' &&
+    kindOf('objects') === 'folder' &&
+    kindOf('refs') === 'folder' &&
+    kindOf('commondir') === 'absent' &&
+    kindOf('objects', 'info', 'alternates') === 'absent' &&
+    kindOf('objects', 'info', 'http-alternates') === 'absent'
+  );
+}

@@ -1,0 +1,129 @@
+/** Ordinary commands (clone, fetch) through simple-git, with our environment and our errors. */
+import { GitError as SimpleGitError, simpleGit, type SimpleGit } from 'simple-git';
+import type { Git } from './git';
+import type { Environment } from './gitEnvironment';
+import { CancelledError, endOfStderr, GitError } from './gitError';
+
+export interface PorcelainOptions {
+  readonly cwd: string;
+  readonly env?: Environment;
+  readonly signal?: AbortSignal | undefined;
+  /** Git's own steps ("Receiving objects"), share between 0 and 1. */
+  readonly onProgress?: ((step: string, share: number) => void) | undefined;
+}
+
+function instance(git: Git, options: PorcelainOptions): SimpleGit {
+  const { onProgress, signal } = options;
+  const environment = { ...git.environment, ...options.env };
+  return simpleGit({
+    baseDir: options.cwd,
+    binary: git.path,
+    maxConcurrentProcesses: 4,
+    ...(signal === undefined ? {} : { abort: signal }),
+    ...(onProgress === undefined
+      ? {}
+      : {
+          progress: ({ stage, progress }: { readonly stage: string; readonly progress: number }): void => {
+            onProgress(stage, progress / 100);
+          },
+        }),
+    allowEnvironment: Object.keys(environment),
+    // simple-git guards against settings that come from users; ours are constants of gitEnvironment.ts.
+    unsafe: {
+      allowUnsafeHooksPath: true,
+      allowUnsafeFsMonitor: true,
+      allowUnsafeConfigEnvCount: true,
+      allowUnsafeConfigPaths: true,
+      allowUnsafeProtocolOverride: true,
+      allowUnsafeFilter: true,
+      allowUnsafeCustomBinary: true,
+      allowUnsafePack: true,
+      allowUnsafeTemplateDir: true,
+    },
+  }).env(environment);
+}
+
+/** Asked anew each time: the compiler would take a first answer for the last. */
+function isAborted(signal: AbortSignal | undefined): boolean {
+  return signal?.aborted === true;
+}
+
+async function run(git: Git, args: readonly string[], options: PorcelainOptions): Promise<string> {
+  if (isAborted(options.signal)) {
+    throw new CancelledError();
+  }
+  const started = git.clock.now();
+  try {
+    return await instance(git, options).raw([...args]);
+  } catch (error) {
+    if (isAborted(options.signal)) {
+      throw new CancelledError();
+    }
+    const text = error instanceof SimpleGitError ? error.message : String(error);
+    throw new GitError('git-exited', `git ${args[0] ?? ''} failed: ${endOfStderr(text)}`, {
+      data: { args: [...args], stderr: endOfStderr(text) },
+      cause: error,
+    });
+  } finally {
+    git.log.debug(`git ${args.join(' ')} in ${options.cwd}: ${String(git.clock.now() - started)} ms`);
+  }
+}
+
+export interface CloneRequest {
+  readonly source: string;
+  readonly target: string;
+  readonly bare: boolean;
+  /** Copy the objects instead of hard-linking them. */
+  readonly copyObjects: boolean;
+  /** Name of the remote that the source's branches come under. */
+  readonly origin?: string;
+  readonly extra?: readonly string[];
+}
+
+/** Makes a local clone without checking it out. */
+export async function cloneRepository(git: Git, request: CloneRequest, options: PorcelainOptions): Promise<void> {
+  const args = [
+    'clone',
+    '--local',
+    ...(request.copyObjects ? ['--no-hardlinks'] : []),
+    ...(request.bare ? ['--bare'] : ['--no-checkout']),
+    ...(request.origin === undefined ? [] : [`--origin=${request.origin}`]),
+    // No template: it could bring hooks.
+    '--template=',
+    ...(options.onProgress === undefined ? ['--quiet'] : ['--progress']),
+    ...(request.extra ?? []),
+    '--',
+    request.source,
+    request.target,
+  ];
+  await run(git, args, options);
+}
+
+/** Fetches refs or oids from a local repository into the one at `gitDir`; writes no FETCH_HEAD and takes no tags along. */
+export async function fetchInto(
+  git: Git,
+  request: {
+    readonly gitDir: string;
+    readonly source: string;
+    readonly refspecs: readonly string[];
+    readonly check?: boolean;
+    readonly prune?: boolean;
+  },
+  options: Omit<PorcelainOptions, 'cwd'> = {},
+): Promise<void> {
+  const args = [
+    `--git-dir=${request.gitDir}`,
+    ...(request.check === true ? ['-c', 'fetch.fsckObjects=true'] : []),
+    'fetch',
+    '--quiet',
+    '--no-tags',
+    '--no-write-fetch-head',
+    '--no-auto-maintenance',
+    '--no-recurse-submodules',
+    ...(request.prune === true ? ['--prune'] : []),
+    '--',
+    request.source,
+    ...request.refspecs,
+  ];
+  await run(git, args, { ...options, cwd: request.gitDir });
+}

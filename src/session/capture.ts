@@ -1,0 +1,211 @@
+import { relative, resolve, sep } from 'node:path';
+import type { Disposable } from '../base/disposable';
+import { DisposableStore } from '../base/disposable';
+import { BulkheadError, messageOf } from '../base/errors';
+import { Emitter, type Event } from '../base/event';
+import { parentPath, type RepoPath, repoPathFromText } from '../core/repoPath';
+import type { Trigger } from '../core/snapshotMessage';
+import type { CheckpointRequest, CheckpointResult } from './api';
+import type { CaptureLease } from './captureLease';
+import type { Host } from './host';
+import { TEMPORARY_PREFIX } from './workTree';
+
+export interface CaptureTarget {
+  readonly session: string;
+  /** Real path of the work tree. */
+  readonly root: string;
+  /** Who is taken for the writer of what came from outside. */
+  readonly outsideAgent: string;
+  readonly checkpoint: (request: CheckpointRequest) => Promise<CheckpointResult & { readonly rulesChanged: boolean }>;
+}
+
+/** Beyond so many paths in one burst git finds them faster than we would one by one. */
+const MANY = 2000;
+const RETRY_MS = 2000;
+
+/**
+ * Turns saves and outside writes of one work tree into snapshots. A save of the editor is recorded at once by the window
+ * in which it happened; writes from outside are gathered until the folder is quiet, and only by the one window that
+ * holds the lease, so that two windows do not both book them.
+ */
+export class Capture {
+  readonly #host: Host;
+  readonly #target: CaptureTarget;
+  readonly #lease: CaptureLease;
+  readonly #owned = new DisposableStore();
+  readonly #onDidChangeState: Emitter<void>;
+  readonly #onDidFail: Emitter<BulkheadError>;
+  readonly #pending = new Set<RepoPath>();
+  #doubt: string | undefined;
+  #quiet: Disposable | undefined;
+  #deadline: Disposable | undefined;
+  #running: Promise<void> = Promise.resolve();
+  #closed = false;
+
+  constructor(host: Host, target: CaptureTarget, lease: CaptureLease) {
+    this.#host = host;
+    this.#target = target;
+    this.#lease = lease;
+    const onError = (error: unknown): void => {
+      host.log.error(`a listener failed: ${messageOf(error)}`);
+    };
+    this.#onDidChangeState = this.#owned.add(new Emitter<void>(onError));
+    this.#onDidFail = this.#owned.add(new Emitter<BulkheadError>(onError));
+    this.#owned.add(
+      lease.onDidChange(() => {
+        if (lease.isHeld) {
+          // Whatever happened while somebody else looked after it, or nobody did.
+          this.doubt('this window took over');
+        }
+        this.#onDidChangeState.fire();
+      }),
+    );
+  }
+
+  get onDidChangeState(): Event<void> {
+    return this.#onDidChangeState.event;
+  }
+
+  get onDidFail(): Event<BulkheadError> {
+    return this.#onDidFail.event;
+  }
+
+  get state(): 'capturing' | 'following' {
+    return this.#lease.isHeld ? 'capturing' : 'following';
+  }
+
+  /** An editor of this window saved a file. */
+  async saved(fsPath: string): Promise<void> {
+    const path = this.#pathOf(fsPath);
+    if (path === undefined || this.#closed) {
+      return;
+    }
+    this.#pending.delete(path);
+    try {
+      await this.#checkpoint('save', 'user', [path]);
+    } catch (error) {
+      // The caller is told, and the file is looked for again.
+      this.doubt('a save could not be recorded');
+      throw error;
+    }
+  }
+
+  /** A watcher saw a change, a new file or folder, or a deletion. */
+  changedOutside(fsPath: string): void {
+    const path = this.#pathOf(fsPath);
+    if (path === undefined || this.#closed || !this.#lease.isHeld) {
+      return;
+    }
+    this.#pending.add(path);
+    if (this.#pending.size > MANY) {
+      this.doubt('many files changed at once');
+    }
+    this.#arm();
+  }
+
+  /** Something may have been missed: look at everything soon. */
+  doubt(reason: string): void {
+    if (this.#closed || !this.#lease.isHeld) {
+      return;
+    }
+    this.#doubt ??= reason;
+    this.#arm();
+  }
+
+  /** Records what is waiting, now. */
+  async flush(): Promise<void> {
+    this.#fire();
+    await this.#running;
+  }
+
+  async shutdown(): Promise<void> {
+    if (this.#closed) {
+      return;
+    }
+    // From here on no event is taken any more, so that none is taken and forgotten.
+    this.#closed = true;
+    await this.flush();
+    await this.#lease.release();
+    this.#owned.dispose();
+  }
+
+  #arm(): void {
+    const { clock, settings } = this.#host;
+    this.#quiet?.dispose();
+    this.#quiet = clock.schedule(settings.quietMs, () => {
+      this.#fire();
+    });
+    // Counted from the first event: a folder that is never quiet is recorded all the same.
+    this.#deadline ??= clock.schedule(settings.maxWaitMs, () => {
+      this.#fire();
+    });
+  }
+
+  #fire(): void {
+    this.#quiet?.dispose();
+    this.#deadline?.dispose();
+    this.#quiet = undefined;
+    this.#deadline = undefined;
+    const doubt = this.#doubt;
+    const paths = [...this.#pending];
+    if (doubt === undefined && paths.length === 0) {
+      return;
+    }
+    this.#doubt = undefined;
+    this.#pending.clear();
+    this.#running = this.#running.then(() => this.#record(doubt, paths));
+  }
+
+  async #record(doubt: string | undefined, paths: readonly RepoPath[]): Promise<void> {
+    const { outsideAgent, session } = this.#target;
+    if (doubt !== undefined) {
+      this.#host.log.debug(`looking at everything in ${session}: ${doubt}`);
+    }
+    try {
+      await this.#checkpoint(
+        doubt === undefined || paths.length > 0 ? 'external' : 'reconcile',
+        outsideAgent,
+        doubt === undefined ? paths : undefined,
+      );
+    } catch (error) {
+      if (this.#closed) {
+        return;
+      }
+      // Nothing is dropped: what could not be recorded now is looked for again.
+      this.#doubt ??= 'the last attempt failed';
+      this.#deadline ??= this.#host.clock.schedule(RETRY_MS, () => {
+        this.#fire();
+      });
+      this.#onDidFail.fire(
+        error instanceof BulkheadError
+          ? error
+          : new BulkheadError('bug', 'checkpoint-failed', messageOf(error), { cause: error }),
+      );
+    }
+  }
+
+  async #checkpoint(trigger: Trigger, agent: string, paths: readonly RepoPath[] | undefined): Promise<void> {
+    const result = await this.#target.checkpoint({
+      session: this.#target.session,
+      trigger,
+      agent,
+      ...(paths === undefined ? {} : { paths }),
+    });
+    if (result.rulesChanged) {
+      this.doubt('an ignore file changed');
+    }
+  }
+
+  #pathOf(fsPath: string): RepoPath | undefined {
+    const inside = relative(this.#target.root, resolve(fsPath));
+    if (inside === '' || inside === '..' || inside.startsWith(`..${sep}`)) {
+      return undefined;
+    }
+    const path = repoPathFromText(sep === '/' ? inside : inside.replaceAll(sep, '/'));
+    if (path === undefined) {
+      return undefined;
+    }
+    const name = path.slice(parentPath(path) === '' ? 0 : parentPath(path).length + 1);
+    return name.startsWith(TEMPORARY_PREFIX) ? undefined : path;
+  }
+}

@@ -1,0 +1,227 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { BulkheadError, messageOf } from '../base/errors';
+import { isOid, type Oid } from '../core/objectId';
+import { headRef, isBranchName, lostRef } from '../core/refName';
+import { isPlainGitFolder, readHead } from '../git/headFile';
+import { fetchInto } from '../git/porcelain';
+import type { Host } from './host';
+import type { SnapshotStore } from './snapshotStore';
+
+/** Whose commits are looked at: the user's repository, which is trusted, or a clone, which is not. */
+export interface HeadSource {
+  readonly session: string;
+  readonly gitDir: string;
+  readonly commonDir: string;
+  /** What git is given to fetch from. */
+  readonly location: string;
+  readonly trusted: boolean;
+}
+
+export type HeadState =
+  | { readonly kind: 'known'; readonly commit: Oid; readonly branch: string | null }
+  | { readonly kind: 'unborn'; readonly branch: string | null }
+  /** It cannot be read safely; `reason` for the log. */
+  | { readonly kind: 'unreadable'; readonly reason: string };
+
+/** Reads where HEAD stands; starts git only where the refs are not plain files. */
+export async function currentHead(host: Host, source: HeadSource): Promise<HeadState> {
+  if (!source.trusted && !isPlainGitFolder(source.gitDir)) {
+    return { kind: 'unreadable', reason: 'its .git is not a plain repository of its own' };
+  }
+  const head = readHead(source.gitDir, source.commonDir);
+  if (head.kind === 'branch') {
+    return head.oid === null
+      ? { kind: 'unborn', branch: head.branch }
+      : { kind: 'known', commit: head.oid, branch: head.branch };
+  }
+  if (head.kind === 'detached') {
+    return { kind: 'known', commit: head.oid, branch: null };
+  }
+  const answer = await host.git.run([`--git-dir=${source.gitDir}`, 'rev-parse', '--verify', '--quiet', 'HEAD'], {
+    expect: [0, 1, 128],
+  });
+  if (answer.code === 128) {
+    // A ref store that this git does not know, or a repository that is none.
+    return { kind: 'unreadable', reason: answer.stderr.trim() };
+  }
+  const oid = answer.stdout.toString('utf8').trim();
+  return answer.code === 0 && isOid(oid)
+    ? { kind: 'known', commit: oid, branch: null }
+    : { kind: 'unborn', branch: null };
+}
+
+/**
+ * Whether a fetch from a clone could make git start something: a partial clone's missing objects are fetched by a
+ * transport that its configuration names. Newer git is told not to; for an older one such a clone is refused.
+ */
+async function mayStartTransport(host: Host, source: HeadSource): Promise<boolean> {
+  if (source.trusted || host.git.can('noLazyFetch')) {
+    return false;
+  }
+  const text = await readFile(join(source.gitDir, 'config'), 'utf8').catch(() => undefined);
+  return text === undefined || /promisor|partialclone|include|worktreeconfig/i.test(text);
+}
+
+/**
+ * Makes sure that the store has the commit that HEAD names, and keeps it alive there.
+ * @returns false when it could not be brought in; what is tracked then stays as it was
+ */
+export async function bringHead(host: Host, store: SnapshotStore, source: HeadSource, commit: Oid): Promise<boolean> {
+  const ref = keepRef(source.session);
+  const before = await store.ref(ref);
+  if (before === commit) {
+    return true;
+  }
+  if ((await store.reader.info(commit))?.type !== 'commit' || !(await isComplete(host, store, commit))) {
+    if (await mayStartTransport(host, source)) {
+      host.log.warn(
+        `HEAD of ${source.session} is not fetched: its configuration could start a program with this version of git`,
+      );
+      return false;
+    }
+    try {
+      await fetchInto(host.git, {
+        gitDir: store.gitDir,
+        source: source.location,
+        refspecs: ['HEAD'],
+        check: !source.trusted,
+      });
+    } catch (error) {
+      host.log.warn(`HEAD of ${source.session} could not be fetched: ${messageOf(error)}`);
+      return false;
+    }
+    if ((await store.reader.info(commit)) === undefined) {
+      // HEAD moved on while it was fetched; the next look finds it.
+      return false;
+    }
+  }
+  const moved = await store.move(`heads ${source.session}`, [{ ref, from: before, to: commit }]);
+  return moved.kind === 'done' || (moved.kind === 'moved' && moved.actual === commit);
+}
+
+/** A commit that only lies in the store because of an interrupted fetch may miss its trees. */
+async function isComplete(host: Host, store: SnapshotStore, commit: Oid): Promise<boolean> {
+  const { tree } = await store.commit(commit);
+  if ((await store.reader.info(tree)) === undefined) {
+    return false;
+  }
+  // Down to what refs of ours reach: that was complete when they were set.
+  const result = await host.git.run(
+    [`--git-dir=${store.gitDir}`, 'rev-list', '--quiet', '--objects', commit, '--not', '--all'],
+    {
+      expect: [0, 1, 128],
+    },
+  );
+  return result.code === 0;
+}
+
+function keepRef(session: string): string {
+  // No branch can be called HEAD, so this name is free.
+  return `refs/bulkhead/heads/${session}/HEAD`;
+}
+
+/** The commit whose HEAD was brought in last; null when there was none. */
+export function lastHead(store: SnapshotStore, session: string): Promise<Oid | null> {
+  return store.ref(keepRef(session));
+}
+
+/**
+ * Brings all branches of a clone into the store, and keeps the old tip of each that was deleted or moved by force.
+ * @returns the branches with their commits
+ * @throws BulkheadError `clone-unreadable` (kind `refused`) when its .git may not be asked; GitError when a fetch fails
+ */
+export async function bringBranches(
+  host: Host,
+  store: SnapshotStore,
+  source: HeadSource,
+): Promise<ReadonlyMap<string, Oid>> {
+  const branches = new Map<string, Oid>();
+  if (!isPlainGitFolder(source.gitDir) || (await mayStartTransport(host, source))) {
+    throw new BulkheadError(
+      'refused',
+      'clone-unreadable',
+      'The branches of its clone cannot be read: its .git is gone, or is not a plain repository of its own.',
+      {
+        data: { session: source.session },
+      },
+    );
+  }
+  const list = await host.git.text([
+    `--git-dir=${source.gitDir}`,
+    'for-each-ref',
+    '--format=%(objectname) %(refname:lstrip=2)',
+    'refs/heads',
+  ]);
+  for (const line of list.split('\n')) {
+    const oid = line.slice(0, line.indexOf(' '));
+    const name = line.slice(line.indexOf(' ') + 1);
+    if (isOid(oid, store.format) && isBranchName(name) && !name.includes('\ufffd')) {
+      branches.set(name, oid);
+    } else if (line !== '') {
+      host.log.warn(
+        `the branch ${JSON.stringify(name)} of ${source.session} is not fetched: its name is not one that we can use`,
+      );
+    }
+  }
+  if (branches.size > 0) {
+    await fetchInto(host.git, {
+      gitDir: store.gitDir,
+      source: source.location,
+      refspecs: [...branches.keys()].map((name) => `refs/heads/${name}`),
+      check: true,
+    });
+  }
+  await recordBranches(host, store, source.session, branches);
+  return branches;
+}
+
+async function recordBranches(
+  host: Host,
+  store: SnapshotStore,
+  session: string,
+  branches: ReadonlyMap<string, Oid>,
+): Promise<void> {
+  const prefix = `refs/bulkhead/heads/${session}/`;
+  const text = await host.git.text([
+    `--git-dir=${store.gitDir}`,
+    'for-each-ref',
+    `--format=%(objectname) %(refname)`,
+    prefix,
+  ]);
+  const known = new Map<string, Oid>();
+  for (const line of text.split('\n').filter((part) => part !== '')) {
+    const name = line.slice(line.indexOf(' ') + 1 + prefix.length);
+    if (name !== 'HEAD') {
+      known.set(name, line.slice(0, line.indexOf(' ')));
+    }
+  }
+  for (const [name, old] of known) {
+    const now = branches.get(name) ?? null;
+    if (now === old) {
+      continue;
+    }
+    const isForward = now !== null && (await isAncestor(host, store, old, now));
+    if (!isForward && (await store.ref(lostRef(session, old))) === null) {
+      await store.move(`heads ${session}`, [{ ref: lostRef(session, old), from: null, to: old }]);
+    }
+    await store.move(`heads ${session}`, [{ ref: headRef(session, name), from: old, to: now }]);
+  }
+  for (const [name, oid] of branches) {
+    if (name.startsWith('HEAD/')) {
+      // Our own ref stands where its folder would be.
+      if ((await store.ref(lostRef(session, oid))) === null) {
+        await store.move(`heads ${session}`, [{ ref: lostRef(session, oid), from: null, to: oid }]);
+      }
+    } else if (!known.has(name)) {
+      await store.move(`heads ${session}`, [{ ref: headRef(session, name), from: null, to: oid }]);
+    }
+  }
+}
+
+async function isAncestor(host: Host, store: SnapshotStore, old: Oid, now: Oid): Promise<boolean> {
+  const result = await host.git.run([`--git-dir=${store.gitDir}`, 'merge-base', '--is-ancestor', old, now], {
+    expect: [0, 1],
+  });
+  return result.code === 0;
+}

@@ -1,0 +1,197 @@
+import { lstatSync } from 'node:fs';
+import { join } from 'node:path';
+import { BulkheadError, messageOf } from '../base/errors';
+import type { Oid } from '../core/objectId';
+import { fetchInto } from '../git/porcelain';
+import { type SessionRef, WORKSPACE } from './api';
+import type { Claims } from './claims';
+import { ContentWriter } from './contentWriter';
+import { bringHead, type HeadSource } from './heads';
+import type { Host } from './host';
+import type { LockFolder } from './locks';
+import { Materialiser } from './materialise';
+import { readable, type Records } from './records';
+import type { SessionService } from './sessionService';
+import type { SnapshotStore } from './snapshotStore';
+import { type SessionBase, SnapshotWriter, type Waiting } from './snapshotWriter';
+import { statCacheFolder, type Storage } from './storage';
+import { resolveRevision, type UserRepository } from './userRepository';
+import { WorkTree } from './workTree';
+
+/** One work tree with the services that look after it. */
+export interface Site {
+  readonly workTree: WorkTree;
+  readonly head: HeadSource;
+  readonly writer: SnapshotWriter;
+  readonly materialiser: Materialiser;
+}
+
+export interface SitesOptions {
+  readonly host: Host;
+  readonly storage: Storage;
+  readonly repository: UserRepository;
+  readonly store: SnapshotStore;
+  readonly locks: LockFolder;
+  readonly claims: Claims;
+  readonly records: Records;
+  readonly sessions: SessionService;
+  readonly onMoved: (session: SessionRef) => void;
+  readonly onWaiting: (session: SessionRef, waiting: Waiting | null) => void;
+}
+
+/** Who writes in a work tree when nobody says so. */
+export function defaultAgent(session: SessionRef): string {
+  return session === WORKSPACE ? 'user' : 'unknown';
+}
+
+/** The work trees that this process looks after: the user's checkout and the clones, each made ready when it is first asked for. */
+export class Sites {
+  readonly #options: SitesOptions;
+  readonly #sites = new Map<SessionRef, Site>();
+  #seeded: Promise<void> | undefined;
+
+  constructor(options: SitesOptions) {
+    this.#options = options;
+  }
+
+  /** @throws BulkheadError when the session's clone is not there */
+  async of(ref: SessionRef): Promise<Site> {
+    if (ref === WORKSPACE) {
+      const site = this.at(WORKSPACE, this.#options.repository.root);
+      this.#seeded ??= this.#seedWorkspace(site);
+      await this.#seeded;
+      return site;
+    }
+    const known = this.#sites.get(ref);
+    if (known !== undefined && isFolder(known.workTree.root)) {
+      // Deleting a session moves its folder away, so one look is enough for each further save.
+      return known;
+    }
+    const { sessions } = this.#options;
+    return this.at(ref, sessions.clonePath(await sessions.ready(ref)));
+  }
+
+  /** The site of a work tree that is known to be there. */
+  at(session: SessionRef, root: string): Site {
+    const known = this.#sites.get(session);
+    if (known?.workTree.root === root) {
+      return known;
+    }
+    const site = this.#make(session, root);
+    this.#sites.set(session, site);
+    return site;
+  }
+
+  workspaceHead(): HeadSource {
+    const { gitDir, commonDir, root } = this.#options.repository;
+    return { session: WORKSPACE, gitDir, commonDir, location: root, trusted: true };
+  }
+
+  /** Fetches a commit of the user's into the store when it is newer than that. */
+  async keepUserCommit(commit: Oid): Promise<void> {
+    const { host, repository, store } = this.#options;
+    if ((await store.reader.info(commit)) !== undefined) {
+      return;
+    }
+    if (!(await bringHead(host, store, this.workspaceHead(), commit))) {
+      // Another commit than HEAD's.
+      await fetchInto(host.git, { gitDir: store.gitDir, source: repository.commonDir, refspecs: [commit] });
+    }
+  }
+
+  /** Runs `work` with what writes into a folder that is no session yet. */
+  async withMaterialiser<T>(root: string, work: (materialiser: Materialiser) => Promise<T>): Promise<T> {
+    const { host, store } = this.#options;
+    const workTree = new WorkTree(root);
+    const content = new ContentWriter(host.git, store, workTree);
+    const materialiser = new Materialiser(host.git, store, workTree, content);
+    try {
+      return await work(materialiser);
+    } finally {
+      await Promise.all([content.stop(), materialiser.stop()]);
+    }
+  }
+
+  #make(session: SessionRef, root: string): Site {
+    const { host, storage, store, locks, claims, onMoved, onWaiting } = this.#options;
+    const workTree = new WorkTree(root);
+    const gitDir = join(root, '.git');
+    const head: HeadSource =
+      session === WORKSPACE
+        ? this.workspaceHead()
+        : { session, gitDir, commonDir: gitDir, location: gitDir, trusted: false };
+    const writer = new SnapshotWriter({
+      host,
+      store,
+      locks,
+      claims,
+      site: {
+        session,
+        workTree,
+        head,
+        readBase: session === WORKSPACE ? null : () => this.#readBase(session),
+        statCacheFolder: statCacheFolder(storage, session),
+      },
+      onMoved: () => {
+        onMoved(session);
+      },
+      onWaiting: (waiting) => {
+        onWaiting(session, waiting);
+      },
+    });
+    return {
+      workTree,
+      head,
+      writer,
+      materialiser: new Materialiser(host.git, store, workTree, writer.pathCapture.content),
+    };
+  }
+
+  /** The user's own index knows the stat data of her files: the first look at a large checkout need not read them all. */
+  async #seedWorkspace(site: Site): Promise<void> {
+    const { host, repository } = this.#options;
+    const { statCache } = site.writer;
+    try {
+      const head = (await statCache.isEmpty()) ? await resolveRevision(host, repository, 'HEAD') : null;
+      if (head !== null) {
+        await this.keepUserCommit(head.commit);
+        await statCache.seed(join(repository.gitDir, 'index'), head.tree);
+      }
+    } catch (error) {
+      host.log.info(`no stat data taken from the checkout's index: ${messageOf(error)}`);
+    }
+  }
+
+  /** @throws BulkheadError `session-not-found`, `record-damaged`, `record-newer` */
+  async #readBase(session: SessionRef): Promise<SessionBase> {
+    const stored = await this.#options.records.read(session);
+    if (stored === undefined) {
+      throw new BulkheadError('notFound', 'session-not-found', `There is no session ${session}.`, {
+        data: { session },
+      });
+    }
+    // An unknown base would make files that are tracked and ignored leave the snapshot.
+    return { tree: readable(session, stored).base.tree, record: stored.oid };
+  }
+
+  /** Ends the processes of one work tree and forgets it. */
+  async drop(ref: SessionRef): Promise<void> {
+    const site = this.#sites.get(ref);
+    this.#sites.delete(ref);
+    if (site !== undefined) {
+      await Promise.all([site.writer.stop(), site.materialiser.stop()]);
+    }
+  }
+
+  get pids(): readonly number[] {
+    return [...this.#sites.values()].flatMap(({ writer, materialiser }) => [...writer.pids, ...materialiser.pids]);
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.#sites.keys()].map((ref) => this.drop(ref)));
+  }
+}
+
+function isFolder(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+}

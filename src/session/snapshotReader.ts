@@ -1,0 +1,400 @@
+import { BulkheadError, messageOf } from '../base/errors';
+import { isOid, isOidPrefix, type Oid } from '../core/objectId';
+import { shadowRef } from '../core/refName';
+import { isWithin, type RepoPath } from '../core/repoPath';
+import { isSessionRef } from '../core/sessionId';
+import { parseMessage, type SnapshotMeta } from '../core/snapshotMessage';
+import { diffTrees } from '../core/treeDiff';
+import { CancelledError } from '../git/gitError';
+import type { Snapshot, SnapshotQuery } from './api';
+import type { Host } from './host';
+import type { SnapshotStore } from './snapshotStore';
+
+const PAGE = 100;
+const DEFAULT_LIMIT = 100;
+
+/** A snapshot as its commit tells it, without the counts of lines. */
+export interface SnapshotCommit {
+  readonly oid: Oid;
+  readonly tree: Oid;
+  /** Over the borders of chains. */
+  readonly previous: Oid | null;
+  readonly time: number;
+  readonly subject: string;
+  readonly meta: SnapshotMeta;
+}
+
+interface Counts {
+  readonly files: number;
+  readonly added: number;
+  readonly deleted: number;
+}
+
+/** Oid, tree, parents, time and message; a commit's message holds no NUL. */
+const LOG_FORMAT = '%x00%H%x00%T%x00%P%x00%ct%x00%B%x00';
+const LOG_FIELDS = 6;
+
+interface LogRow {
+  readonly oid: Oid;
+  /** Undefined: not a snapshot of ours. */
+  readonly commit: SnapshotCommit | undefined;
+  readonly startsChain: boolean;
+  readonly counts: Counts;
+}
+
+/** One row is its fields and, up to the next row, what `--shortstat` prints. */
+function parseLog(text: string): LogRow[] {
+  const fields = text.split('\0').slice(1);
+  const rows: LogRow[] = [];
+  for (let at = 0; at + LOG_FIELDS <= fields.length; at += LOG_FIELDS) {
+    const [oid = '', tree = '', parents = '', seconds = '', message = '', counts = ''] = fields.slice(
+      at,
+      at + LOG_FIELDS,
+    );
+    const parsed = parseMessage(message);
+    rows.push({
+      oid,
+      commit:
+        parsed === undefined
+          ? undefined
+          : {
+              oid,
+              tree,
+              previous: parents.split(' ').find((parent) => parent !== '') ?? parsed.meta.previous,
+              time: Number(seconds) * 1000,
+              subject: parsed.subject,
+              meta: parsed.meta,
+            },
+      startsChain: parents === '',
+      counts: parseCounts(counts),
+    });
+  }
+  return rows;
+}
+
+function parseCounts(text: string): Counts {
+  const number = (pattern: RegExp): number => Number(pattern.exec(text)?.[1] ?? 0);
+  return {
+    files: number(/(\d+) files? changed/),
+    added: number(/(\d+) insertions?/),
+    deleted: number(/(\d+) deletions?/),
+  };
+}
+
+/** Reads snapshots: from the shadow ref back, over the borders of chains. */
+export class SnapshotReader {
+  readonly #host: Host;
+  readonly #store: SnapshotStore;
+
+  constructor(host: Host, store: SnapshotStore) {
+    this.#host = host;
+    this.#store = store;
+  }
+
+  newest(session: string): Promise<Oid | null> {
+    return this.#store.ref(shadowRef(session));
+  }
+
+  /** @returns undefined when the commit is no snapshot of ours */
+  async commit(oid: Oid): Promise<SnapshotCommit | undefined> {
+    const commit = await this.#store.commit(oid);
+    const parsed = parseMessage(commit.message);
+    if (parsed === undefined) {
+      return undefined;
+    }
+    return {
+      oid,
+      tree: commit.tree,
+      previous: commit.parents[0] ?? parsed.meta.previous,
+      time: commit.committer.time * 1000,
+      subject: parsed.subject,
+      meta: parsed.meta,
+    };
+  }
+
+  /** From the newest back to (and without) `until`; at most `limit`. */
+  async history(
+    session: string,
+    options: { readonly until?: Oid; readonly limit?: number } = {},
+  ): Promise<SnapshotCommit[]> {
+    const found: SnapshotCommit[] = [];
+    for (
+      let oid = await this.newest(session);
+      oid !== null && oid !== options.until && found.length < (options.limit ?? Infinity);
+    ) {
+      const commit = await this.commit(oid);
+      if (commit === undefined) {
+        break;
+      }
+      found.push(commit);
+      oid = commit.previous;
+    }
+    return found;
+  }
+
+  async snapshot(oid: Oid): Promise<Snapshot> {
+    for await (const snapshot of this.#walk(oid, [], 1)) {
+      return snapshot;
+    }
+    throw notFound(oid);
+  }
+
+  /** Newest first; of all given sessions by time, then id. */
+  async list(sessions: readonly string[], query: SnapshotQuery): Promise<Snapshot[]> {
+    const limit = query.limit ?? DEFAULT_LIMIT;
+    if (limit <= 0) {
+      return [];
+    }
+    const after = query.after === undefined ? undefined : await this.commit(query.after);
+    const rows = sessions
+      .map((session) => this.#rows(session, query, after))
+      .map((row) => (sessions.length === 1 ? row : this.#forgiving(row)));
+    const heads = await Promise.all(rows.map((row) => row.next()));
+    const found: Snapshot[] = [];
+    while (found.length < limit) {
+      let best = -1;
+      for (const [index, head] of heads.entries()) {
+        const current = heads[best];
+        if (
+          head.done !== true &&
+          (current === undefined || current.done === true || comesFirst(head.value, current.value))
+        ) {
+          best = index;
+        }
+      }
+      const head = heads[best];
+      const row = rows[best];
+      if (head === undefined || head.done === true || row === undefined) {
+        break;
+      }
+      found.push(head.value);
+      heads[best] = await row.next();
+    }
+    return found;
+  }
+
+  /** One session whose snapshots cannot be read does not hide those of the others. */
+  async *#forgiving(row: AsyncGenerator<Snapshot, void>): AsyncGenerator<Snapshot, void> {
+    try {
+      yield* row;
+    } catch (error) {
+      if (error instanceof CancelledError) {
+        throw error;
+      }
+      this.#host.log.warn(`snapshots are missing from the list: ${messageOf(error)}`);
+    }
+  }
+
+  async *#rows(
+    session: string,
+    query: SnapshotQuery,
+    after: SnapshotCommit | undefined,
+  ): AsyncGenerator<Snapshot, void> {
+    const continues = after !== undefined && after.meta.session === session;
+    const start = continues ? after.previous : await this.newest(session);
+    if (start === null) {
+      return;
+    }
+    for await (const snapshot of this.#walk(start, query.paths ?? [], PAGE, query.signal)) {
+      const isBelow =
+        after === undefined ||
+        continues ||
+        snapshot.time < after.time ||
+        (snapshot.time === after.time && snapshot.oid > after.oid);
+      if (
+        isBelow &&
+        (query.agent === undefined || snapshot.agent === query.agent) &&
+        (query.trigger === undefined || snapshot.trigger === query.trigger) &&
+        (query.turn === undefined || snapshot.turn === query.turn)
+      ) {
+        yield snapshot;
+      }
+    }
+  }
+
+  /** Reads page by page with one `git log` each, which counts the lines. */
+  async *#walk(
+    start: Oid,
+    paths: readonly RepoPath[],
+    pageSize: number,
+    signal?: AbortSignal,
+  ): AsyncGenerator<Snapshot, void> {
+    let next: Oid | null = start;
+    while (next !== null) {
+      const page = await this.#log(next, pageSize, signal);
+      next = null;
+      for (const { oid, commit, startsChain, counts } of page) {
+        if (commit === undefined) {
+          this.#host.log.warn(`${oid} is not a snapshot of ours; the list ends there`);
+          return;
+        }
+        next = commit.previous;
+        if (paths.length === 0 || (await this.#touches(commit, paths))) {
+          yield toSnapshot(commit, startsChain ? await this.#countsAtStart(commit) : counts);
+        }
+      }
+      if (page.length === 0) {
+        return;
+      }
+    }
+  }
+
+  async #log(start: Oid, pageSize: number, signal?: AbortSignal): Promise<LogRow[]> {
+    const { stdout } = await this.#host.git.run(
+      [
+        `--git-dir=${this.#store.gitDir}`,
+        'log',
+        `--max-count=${String(pageSize)}`,
+        '--first-parent',
+        `--format=${LOG_FORMAT}`,
+        '--shortstat',
+        '--no-ext-diff',
+        '--no-textconv',
+        start,
+      ],
+      { signal },
+    );
+    return parseLog(stdout.toString('utf8'));
+  }
+
+  /** The tree that a snapshot's changes are counted from. */
+  async treeBefore(commit: SnapshotCommit): Promise<Oid> {
+    if (commit.previous !== null) {
+      return (await this.#store.commit(commit.previous)).tree;
+    }
+    // The start of a session is its base; the checkout's first snapshot is compared with HEAD.
+    if (
+      commit.meta.trigger !== 'start' &&
+      commit.meta.head !== null &&
+      (await this.#store.reader.info(commit.meta.head)) !== undefined
+    ) {
+      return (await this.#store.commit(commit.meta.head)).tree;
+    }
+    return commit.tree;
+  }
+
+  async #countsAtStart(commit: SnapshotCommit): Promise<Counts> {
+    const before = await this.treeBefore(commit);
+    if (before === commit.tree) {
+      return { files: 0, added: 0, deleted: 0 };
+    }
+    const text = await this.#host.git.text([
+      `--git-dir=${this.#store.gitDir}`,
+      'diff-tree',
+      '-r',
+      '--shortstat',
+      '--no-ext-diff',
+      '--no-textconv',
+      before,
+      commit.tree,
+    ]);
+    return parseCounts(text);
+  }
+
+  async #touches(commit: SnapshotCommit, paths: readonly RepoPath[]): Promise<boolean> {
+    const before = await this.treeBefore(commit);
+    const changes = await diffTrees((oid) => this.#store.tree(oid), this.#store.format, before, commit.tree, { paths });
+    return changes.some(({ path }) => paths.some((wanted) => isWithin(path, wanted)));
+  }
+
+  /**
+   * Finds a snapshot by its oid, six or more digits of it, or `OID^` for the one before.
+   * @throws BulkheadError `snapshot-not-found`, `snapshot-ambiguous`
+   */
+  async resolve(text: string, session?: string): Promise<Snapshot> {
+    if (text.endsWith('^')) {
+      const { previous } = await this.resolve(text.slice(0, -1), session);
+      if (previous === null) {
+        throw new BulkheadError('notFound', 'snapshot-not-found', `There is no snapshot before ${text.slice(0, -1)}.`, {
+          data: { snapshot: text },
+        });
+      }
+      return this.snapshot(previous);
+    }
+    const name = text.toLowerCase();
+    if (!isOidPrefix(name)) {
+      throw new BulkheadError(
+        'notFound',
+        'snapshot-not-found',
+        `"${text}" is not the id of a snapshot: give six or more of its digits.`,
+        { data: { snapshot: text } },
+      );
+    }
+    const candidates = isOid(name, this.#store.format)
+      ? [name]
+      : (await this.#host.git.text([`--git-dir=${this.#store.gitDir}`, 'rev-parse', `--disambiguate=${name}`]))
+          .split('\n')
+          .filter((oid) => oid !== '');
+    const found: Oid[] = [];
+    for (const oid of candidates) {
+      if (await this.#isSnapshot(oid, session)) {
+        found.push(oid);
+      }
+    }
+    const [oid] = found;
+    if (oid === undefined) {
+      throw notFound(text);
+    }
+    if (found.length > 1) {
+      throw new BulkheadError(
+        'user',
+        'snapshot-ambiguous',
+        `${text} fits ${String(found.length)} snapshots. Give more digits.`,
+        { data: { snapshot: text, candidates: found } },
+      );
+    }
+    return this.snapshot(oid);
+  }
+
+  /** A commit that lost a race lies in the store too, but no ref of ours leads to it. */
+  async #isSnapshot(oid: Oid, session: string | undefined): Promise<boolean> {
+    if ((await this.#store.reader.info(oid))?.type !== 'commit') {
+      return false;
+    }
+    const commit = await this.commit(oid);
+    if (
+      commit === undefined ||
+      (session !== undefined && commit.meta.session !== session) ||
+      !isSessionRef(commit.meta.session)
+    ) {
+      return false;
+    }
+    const id = commit.meta.session;
+    const refs = await this.#host.git.text([
+      `--git-dir=${this.#store.gitDir}`,
+      'for-each-ref',
+      `--contains=${oid}`,
+      '--count=1',
+      '--format=%(refname)',
+      shadowRef(id),
+      `refs/bulkhead/closed/${id}`,
+      `refs/bulkhead/pins/${id}`,
+    ]);
+    return refs !== '';
+  }
+}
+
+function comesFirst(a: Snapshot, b: Snapshot): boolean {
+  return a.time > b.time || (a.time === b.time && a.oid < b.oid);
+}
+
+function notFound(text: string): BulkheadError {
+  return new BulkheadError('notFound', 'snapshot-not-found', `There is no snapshot ${text}.`, {
+    data: { snapshot: text },
+  });
+}
+
+function toSnapshot(commit: SnapshotCommit, counts: Counts): Snapshot {
+  return {
+    oid: commit.oid,
+    previous: commit.previous,
+    tree: commit.tree,
+    session: commit.meta.session,
+    time: commit.time,
+    trigger: commit.meta.trigger,
+    agent: commit.meta.agent,
+    turn: commit.meta.turn,
+    subject: commit.subject,
+    ...counts,
+  };
+}

@@ -1,0 +1,513 @@
+import { rm } from 'node:fs/promises';
+import { KeyedQueue } from '../base/async';
+import { wait } from '../base/clock';
+import { BulkheadError } from '../base/errors';
+import { type ChainPosition, firstInChain, nextInChain } from '../core/chain';
+import { writeCommit } from '../core/commitObject';
+import { emptyTreeOid, type Oid } from '../core/objectId';
+import { claimRef, closedRef, recordRef, shadowRef } from '../core/refName';
+import type { RepoPath } from '../core/repoPath';
+import { formatMessage, parseMessage, type Trigger } from '../core/snapshotMessage';
+import { subjectFor } from '../core/subject';
+import { diffTrees, type TreeChange } from '../core/treeDiff';
+import { CancelledError } from '../git/gitError';
+import type { RefMove } from '../git/updateRef';
+import type { ChangeStatus, CheckpointResult, PathChange, SkippedPath } from './api';
+import type { Claims } from './claims';
+import { bringHead, currentHead, type HeadSource, type HeadState, lastHead } from './heads';
+import type { Host } from './host';
+import { type LockFolder, newHolder } from './locks';
+import { type Captured, PathCapture, type TrackedTrees, withoutCovered } from './pathCapture';
+import { describeHolder, type Holder } from './processIdentity';
+import { refLocked, type SnapshotStore } from './snapshotStore';
+import { StatCache } from './statCache';
+import { changesOf, editTree, type PathEdits } from './treeBuilder';
+import type { WorkTree } from './workTree';
+
+/** Trace's number. */
+const TRIES = 16;
+const LOCK_WAIT_MS = 5000;
+const CLAIM_WAIT_MS = 10_000;
+
+export interface SnapshotRequest {
+  /** Absent: everything. */
+  readonly paths?: readonly RepoPath[];
+  /** Taken although ignored or large. */
+  readonly forced?: ReadonlySet<RepoPath>;
+  readonly trigger: Trigger;
+  readonly subject?: string;
+  readonly agent: string;
+  readonly turn?: string | null;
+  readonly reverses?: Oid;
+  /** Make a snapshot even when the tree is the newest one's: the end of a restore is an event of its own. */
+  readonly always?: boolean;
+  /** Asked for by the holder of the session's claim; anybody else waits until the claim is gone. */
+  readonly underClaim?: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A wait that a person may want to know of. */
+export interface Waiting {
+  readonly what: 'lock' | 'race' | 'claim';
+  readonly holder: string;
+}
+
+interface Newest {
+  readonly oid: Oid | null;
+  /** The base's tree before the first snapshot. */
+  readonly tree: Oid;
+  readonly chain: ChainPosition | null;
+}
+
+type Recorded = CheckpointResult & { readonly rulesChanged: boolean };
+
+type Published =
+  | { readonly kind: 'made'; readonly oid: Oid }
+  /** Another writer moved the ref first. */
+  | { readonly kind: 'lost-race' }
+  /** Somebody is restoring, applying or deleting. */
+  | { readonly kind: 'claimed' }
+  /** Git's own lock file of the ref is in the way. */
+  | { readonly kind: 'ref-locked'; readonly error: BulkheadError };
+
+/** After so many tries a lock file of git's is reported: git itself has waited 0.1 s each time. */
+const REF_LOCK_TRIES = 4;
+/** A lock file of git's that is older than this belongs to no living transaction of ours, in milliseconds. */
+const STALE_REF_LOCK_MS = 60_000;
+
+/** A session's base as its record has it; the record's oid is checked when a snapshot is published, so it need not be read each time. */
+export interface SessionBase {
+  readonly tree: Oid;
+  readonly record: Oid | null;
+}
+
+export interface WriterSite {
+  readonly session: string;
+  readonly workTree: WorkTree;
+  readonly head: HeadSource;
+  /** Reads the session's base; null: the base is HEAD, as in the user's own checkout. */
+  readonly readBase: (() => Promise<SessionBase>) | null;
+  readonly statCacheFolder: string;
+}
+
+/** Makes the snapshots of one work tree: captures paths, writes trees and commit, and moves the shadow ref. */
+export class SnapshotWriter {
+  readonly #host: Host;
+  readonly #store: SnapshotStore;
+  readonly #locks: LockFolder;
+  readonly #site: WriterSite;
+  readonly #capture: PathCapture;
+  readonly #statCache: StatCache;
+  readonly #queue = new KeyedQueue<'write'>();
+  readonly #claims: Claims;
+  readonly #onMoved: () => void;
+  readonly #onWaiting: (waiting: Waiting | null) => void;
+  #newest: Newest | undefined;
+  #tracked: TrackedTrees | undefined;
+  #base: SessionBase | undefined;
+  /** Where HEAD stood when `#tracked` was made; undefined when it has to be looked at again. */
+  #headSeen: Oid | null | undefined;
+  /** The commit behind `#tracked`. */
+  #headNow: Oid | null = null;
+
+  constructor(options: {
+    readonly host: Host;
+    readonly store: SnapshotStore;
+    readonly locks: LockFolder;
+    readonly claims: Claims;
+    readonly site: WriterSite;
+    readonly onMoved: () => void;
+    readonly onWaiting: (waiting: Waiting | null) => void;
+  }) {
+    this.#host = options.host;
+    this.#store = options.store;
+    this.#locks = options.locks;
+    this.#site = options.site;
+    this.#claims = options.claims;
+    this.#onMoved = options.onMoved;
+    this.#onWaiting = options.onWaiting;
+    this.#capture = new PathCapture(options.host.git, options.store, options.site.workTree);
+    this.#statCache = new StatCache(options.host, options.store, options.site.workTree, options.site.statCacheFolder);
+  }
+
+  get statCache(): StatCache {
+    return this.#statCache;
+  }
+
+  get pathCapture(): PathCapture {
+    return this.#capture;
+  }
+
+  get pids(): readonly number[] {
+    return this.#capture.pids;
+  }
+
+  /**
+   * Records the work tree, or some of its paths.
+   * @returns with `snapshot` null when the tree is that of the newest snapshot
+   * @throws BulkheadError `lost-race`, `ref-locked`, `claimed` (kind `busy`), or of kind `io` and `git`
+   */
+  async snapshot(request: SnapshotRequest): Promise<Recorded> {
+    for (;;) {
+      const result = await this.#queue.run('write', () => this.#snapshot(request));
+      if (result !== 'claimed') {
+        return result;
+      }
+      // Waited for outside of the queue: the holder of the claim has snapshots of its own to make.
+      try {
+        await this.#claims.waitUntilFree(this.#site.session, CLAIM_WAIT_MS, (holder) => {
+          this.#onWaiting({ what: 'claim', holder });
+        });
+      } finally {
+        this.#onWaiting(null);
+      }
+      this.#newest = undefined;
+    }
+  }
+
+  /** The tree that a snapshot of everything would have now; writes objects, and moves no ref. */
+  async liveTree(signal?: AbortSignal): Promise<Oid> {
+    return (await this.live(signal)).tree;
+  }
+
+  /** As `liveTree`, with the paths whose present content that tree does not hold. With `paths` only those are looked at. */
+  live(
+    signal?: AbortSignal,
+    paths?: readonly RepoPath[],
+  ): Promise<{ readonly tree: Oid; readonly skipped: readonly SkippedPath[] }> {
+    return this.#queue.run('write', async () => {
+      const newest = await this.#readNewest();
+      if (paths !== undefined) {
+        const captured = await this.#captureOnly(paths, newest.tree, undefined);
+        return { tree: await editTree(this.#store, newest.tree, captured.edits), skipped: captured.skipped };
+      }
+      const { tree, captured } = await this.#everything(newest.tree, undefined, signal);
+      return { tree, skipped: captured.skipped };
+    });
+  }
+
+  async #snapshot(request: SnapshotRequest): Promise<Recorded | 'claimed'> {
+    const holder = await newHolder(this.#host, 'checkpoint', request.agent);
+    const locked = await this.#locks.acquire(this.#site.session, {
+      holder,
+      waitMs: LOCK_WAIT_MS,
+      record: true,
+      onWait: (other) => {
+        this.#onWaiting({ what: 'lock', holder: this.#describe(other) });
+      },
+    });
+    try {
+      // A holder that hangs does not cost us the save: compare-and-swap judges, the lock only spares wasted work.
+      return await this.#tryUntilDone(request, locked.kind === 'held');
+    } finally {
+      this.#onWaiting(null);
+      if (locked.kind === 'held') {
+        locked.release();
+      }
+    }
+  }
+
+  async #tryUntilDone(request: SnapshotRequest, holdsLock: boolean): Promise<Recorded | 'claimed'> {
+    let newest = this.#newest ?? (await this.#readNewest());
+    for (let attempt = 1; ; attempt++) {
+      if (request.signal?.aborted === true) {
+        throw new CancelledError();
+      }
+      const { tree, edits, skipped, rulesChanged } = await this.#build(newest, request);
+      const answer = (snapshot: Oid | null, current: Oid | null, changes: readonly TreeChange[]): Recorded => ({
+        session: this.#site.session,
+        snapshot,
+        newest: current,
+        tree,
+        changed: changes.map(pathChange),
+        skipped,
+        rulesChanged,
+      });
+      if (tree === newest.tree && newest.oid !== null && request.always !== true) {
+        // What we take for the newest may be out of date, and then "no change" would be wrong.
+        if ((await this.#store.ref(shadowRef(this.#site.session))) === newest.oid) {
+          return answer(null, newest.oid, []);
+        }
+        newest = await this.#readNewest();
+        continue;
+      }
+      const changes = await changesOf(this.#store, newest.tree, tree, edits);
+      const published = await this.#publish(newest, tree, changes, skipped, request, holdsLock);
+      if (published.kind === 'made') {
+        return answer(published.oid, published.oid, changes);
+      }
+      if (published.kind === 'claimed') {
+        return 'claimed';
+      }
+      if (published.kind === 'ref-locked' && attempt >= REF_LOCK_TRIES) {
+        throw published.error;
+      }
+      if (attempt >= TRIES) {
+        const holder = await this.#locks.holder(this.#site.session);
+        throw new BulkheadError(
+          'busy',
+          'lost-race',
+          `Another writer was faster ${String(TRIES)} times in a row (${this.#describe(holder)}). Nothing was overwritten, and the files are as they were; try again.`,
+          { data: { session: this.#site.session, tries: TRIES, holder: holder ?? null } },
+        );
+      }
+      this.#onWaiting({ what: 'race', holder: this.#describe(await this.#locks.holder(this.#site.session)) });
+      await wait(this.#host.clock, 1 + this.#host.random.fraction() * 8 * Math.min(attempt, 4));
+      newest = await this.#readNewest();
+    }
+  }
+
+  #describe(holder: Holder | undefined): string {
+    return holder === undefined ? 'another writer' : describeHolder(holder, this.#host.clock.now());
+  }
+
+  async #build(
+    newest: Newest,
+    request: SnapshotRequest,
+  ): Promise<{
+    readonly tree: Oid;
+    readonly edits: PathEdits;
+    readonly skipped: readonly SkippedPath[];
+    readonly rulesChanged: boolean;
+  }> {
+    if (request.paths === undefined) {
+      const { tree, captured } = await this.#everything(newest.tree, request.forced, request.signal);
+      return { tree, edits: captured.edits, skipped: captured.skipped, rulesChanged: false };
+    }
+    const captured = await this.#captureOnly(request.paths, newest.tree, request.forced);
+    const tree = await editTree(this.#store, newest.tree, captured.edits);
+    return { tree, edits: captured.edits, skipped: captured.skipped, rulesChanged: captured.rulesChanged };
+  }
+
+  async #captureOnly(
+    paths: readonly RepoPath[],
+    parent: Oid,
+    forced: ReadonlySet<RepoPath> | undefined,
+  ): Promise<Captured> {
+    return this.#capture.capture(withoutCovered(paths), {
+      parent,
+      tracked: await this.#trackedTrees(),
+      maxFileSize: this.#host.settings.maxFileSize,
+      ...(forced === undefined ? {} : { forced }),
+    });
+  }
+
+  /** Reconcile, the slow and certain way: git says which files may differ, and those are captured like any others. */
+  async #everything(
+    parent: Oid,
+    forced: ReadonlySet<RepoPath> | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<{ readonly tree: Oid; readonly captured: Captured }> {
+    const tracked = await this.#refreshTracked();
+    const cache = await this.#statCache.open(parent);
+    try {
+      const { paths, ignored } = await cache.candidates(signal);
+      // Paths that are tracked and ignored but not captured yet show up nowhere else: compare the tracked trees themselves.
+      const committed = await this.#committedMeanwhile(parent, tracked);
+      const moved = await this.#movedWithHead(await cache.lastHead(), tracked.head);
+      const captured = await this.#capture.capture(
+        withoutCovered([...paths, ...ignored, ...committed, ...moved, ...(forced ?? [])]),
+        {
+          parent,
+          tracked,
+          maxFileSize: this.#host.settings.maxFileSize,
+          ...(forced === undefined ? {} : { forced }),
+        },
+      );
+      const tree = await editTree(this.#store, parent, captured.edits);
+      await cache.keep(tree, captured.edits, tracked.head);
+      return { tree, captured };
+    } finally {
+      await cache.discard();
+    }
+  }
+
+  /**
+   * Paths that HEAD holds otherwise than at the last look. What is recorded for a file can depend on what HEAD has, though
+   * the file did not change: line endings under `text=auto`, and the folder of a submodule that is not checked out.
+   */
+  async #movedWithHead(before: Oid | null | undefined, now: Oid | null): Promise<RepoPath[]> {
+    if (
+      before === undefined ||
+      before === now ||
+      (before !== null && (await this.#store.reader.info(before)) === undefined)
+    ) {
+      return [];
+    }
+    return (await diffTrees((oid) => this.#store.tree(oid), this.#store.format, before, now)).map(({ path }) => path);
+  }
+
+  /** Paths of the tracked trees that the parent tree does not have. */
+  async #committedMeanwhile(parent: Oid, tracked: TrackedTrees): Promise<RepoPath[]> {
+    const paths: RepoPath[] = [];
+    for (const tree of new Set([tracked.base, tracked.head])) {
+      if (tree === null) {
+        continue;
+      }
+      for (const change of await diffTrees((oid) => this.#store.tree(oid), this.#store.format, parent, tree)) {
+        if (change.oldMode === null) {
+          paths.push(change.path);
+        }
+      }
+    }
+    return paths;
+  }
+
+  /** For a single save: what is tracked is looked up again only when HEAD moved or the base did. */
+  async #trackedTrees(): Promise<TrackedTrees> {
+    if (this.#tracked !== undefined && (this.#base !== undefined || this.#site.readBase === null)) {
+      const head = await currentHead(this.#host, this.#site.head);
+      if (head.kind !== 'unreadable' && commitOf(head) === this.#headSeen) {
+        return this.#tracked;
+      }
+    }
+    return this.#refreshTracked();
+  }
+
+  async #refreshTracked(): Promise<TrackedTrees> {
+    const head = await currentHead(this.#host, this.#site.head);
+    let commit = commitOf(head);
+    let seen: Oid | null | undefined = commit;
+    if (head.kind === 'unreadable') {
+      this.#host.log.warn(`HEAD of ${this.#site.session} is not read: ${head.reason}`);
+    }
+    if (
+      head.kind === 'unreadable' ||
+      (commit !== null && !(await bringHead(this.#host, this.#store, this.#site.head, commit)))
+    ) {
+      // What was tracked stays so.
+      seen = undefined;
+      commit = await lastHead(this.#store, this.#site.session);
+    }
+    const headTree = commit === null ? null : (await this.#store.commit(commit)).tree;
+    this.#base = await this.#site.readBase?.();
+    const tracked = { base: this.#base?.tree ?? headTree ?? emptyTreeOid(this.#store.format), head: headTree };
+    this.#headSeen = seen;
+    this.#headNow = commit;
+    this.#tracked = tracked;
+    return tracked;
+  }
+
+  async #readNewest(): Promise<Newest> {
+    const oid = await this.#store.ref(shadowRef(this.#site.session));
+    if (oid === null) {
+      this.#newest = { oid: null, tree: await this.#firstParent(), chain: null };
+      return this.#newest;
+    }
+    const commit = await this.#store.commit(oid);
+    const parsed = parseMessage(commit.message);
+    // A message that cannot be read (a foreign hand) ends the chain: the next snapshot starts a new one behind it.
+    this.#newest = { oid, tree: commit.tree, chain: parsed?.meta.chain ?? null };
+    return this.#newest;
+  }
+
+  /** Before the first snapshot everything is compared with the base. */
+  async #firstParent(): Promise<Oid> {
+    const { base } = await this.#refreshTracked();
+    return (await this.#store.reader.info(base)) === undefined ? emptyTreeOid(this.#store.format) : base;
+  }
+
+  async #publish(
+    newest: Newest,
+    tree: Oid,
+    changes: readonly TreeChange[],
+    skipped: readonly SkippedPath[],
+    request: SnapshotRequest,
+    holdsLock: boolean,
+  ): Promise<Published> {
+    const { session } = this.#site;
+    const time = Math.floor(this.#host.clock.now() / 1000);
+    const { chain, closes } = nextPosition(newest, time);
+    const startsChain = closes !== null;
+    const head = this.#headNow;
+    const person = { name: request.agent, email: `${request.agent}@bulkhead.invalid`, time, offset: '+0000' };
+    // The first look at the checkout is where its timeline starts.
+    const trigger = newest.oid === null && request.trigger === 'reconcile' ? 'start' : request.trigger;
+    const subject = trigger === 'start' ? 'Start of this workspace' : subjectFor(trigger, changes.map(pathChange));
+    const message = formatMessage(request.subject ?? subject, {
+      session,
+      trigger,
+      agent: request.agent,
+      turn: request.turn ?? null,
+      head,
+      skipped: { count: skipped.length, named: skipped.map(({ path }) => path) },
+      chain,
+      previous: startsChain ? newest.oid : null,
+      reverses: request.reverses ?? null,
+    });
+    const parents = newest.oid === null || startsChain ? [] : [newest.oid];
+    const oid = this.#store.objects.write(
+      'commit',
+      writeCommit({ tree, parents, author: person, committer: person, message }),
+    );
+    // Nobody else records a work tree while somebody restores, applies or deletes it.
+    const claim = request.underClaim === true ? this.#claims.ownClaim(session) : null;
+    const moves: RefMove[] = [
+      { ref: shadowRef(session), from: newest.oid, to: oid },
+      { ref: claimRef(session), from: claim, to: claim },
+    ];
+    if (this.#base !== undefined && this.#site.readBase !== null) {
+      // What is tracked was decided by this record.
+      moves.push({ ref: recordRef(session), from: this.#base.record, to: this.#base.record });
+    }
+    if (closes !== null) {
+      moves.push({ ref: closedRef(session, closes), from: null, to: newest.oid });
+    }
+    const result = await this.#store.move(session, moves);
+    switch (result.kind) {
+      case 'done':
+        this.#newest = { oid, tree, chain };
+        this.#onMoved();
+        return { kind: 'made', oid };
+      case 'moved':
+        if (result.ref === recordRef(session)) {
+          this.#base = undefined;
+        }
+        return { kind: result.ref === claimRef(session) && claim === null ? 'claimed' : 'lost-race' };
+      case 'locked':
+        if (holdsLock && result.ref === shadowRef(session) && result.ageMs > STALE_REF_LOCK_MS) {
+          // A transaction of ours takes milliseconds, and nobody else of us writes this ref now: a killed git left it.
+          this.#host.log.warn(`removing ${result.lockFile}, left ${String(Math.round(result.ageMs / 1000))} s ago`);
+          await rm(result.lockFile, { force: true });
+        }
+        return { kind: 'ref-locked', error: refLocked(result) };
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.#queue.idle();
+    await this.#capture.stop();
+  }
+}
+
+/** Where the next snapshot stands, and the number of the chain that it closes, if any. */
+function nextPosition(newest: Newest, time: number): { readonly chain: ChainPosition; readonly closes: number | null } {
+  if (newest.oid === null) {
+    return { chain: firstInChain(time), closes: null };
+  }
+  if (newest.chain === null) {
+    // A foreign hand moved the ref to something that we did not write: close it under a number that no chain of ours gets.
+    return { chain: { number: time + 1, ordinal: 1, started: time }, closes: time };
+  }
+  const next = nextInChain(newest.chain, time);
+  return { chain: next.chain, closes: next.kind === 'new' ? next.closedNumber : null };
+}
+
+function commitOf(head: HeadState): Oid | null {
+  return head.kind === 'known' ? head.commit : null;
+}
+
+function statusOf(change: TreeChange): ChangeStatus {
+  if (change.oldMode === null) {
+    return 'added';
+  }
+  if (change.newMode === null) {
+    return 'deleted';
+  }
+  const kind = (mode: string): string => mode.slice(0, 3);
+  return kind(change.oldMode) === kind(change.newMode) ? 'modified' : 'type-changed';
+}
+
+export function pathChange(change: TreeChange): PathChange {
+  return { path: change.path, status: statusOf(change) };
+}

@@ -1,0 +1,239 @@
+import { randomBytes } from 'node:crypto';
+import { constants, copyFile, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
+import { join } from 'node:path';
+import { splitNul } from '../base/bytes';
+import { isAbsent, ioError, messageOf } from '../base/errors';
+import { isOid, type Oid } from '../core/objectId';
+import { type RepoPath, repoPathFromBytes } from '../core/repoPath';
+import type { TreeEdit } from '../core/treeObject';
+import { parsePathList } from '../git/workTreeQueries';
+import { makeFolder, readTextIfThere, writeFileAtomic } from './files';
+import type { Host } from './host';
+import type { SnapshotStore } from './snapshotStore';
+import type { WorkTree } from './workTree';
+
+const PREFIX = 'index.';
+const HEAD_FILE = 'head';
+const TEMPORARY = '.tmp-';
+const OLD_MS = 86_400_000;
+
+export interface Candidates {
+  /** Paths whose files may differ from the tree, or that are new. */
+  readonly paths: readonly RepoPath[];
+  /** Paths of the tree that the rules ignore; those that are not tracked leave the snapshot. */
+  readonly ignored: readonly RepoPath[];
+}
+
+/**
+ * A private git index per work tree that serves as a stat cache: which files may differ from a tree, without reading
+ * them. It is never shared between processes: each works on a copy and renames it into place under the name of the tree
+ * that it stands for, so that a crash or a rival leaves a whole index of a known tree, or none.
+ */
+export class StatCache {
+  readonly #host: Host;
+  readonly #store: SnapshotStore;
+  readonly #workTree: WorkTree;
+  readonly #folder: string;
+
+  constructor(host: Host, store: SnapshotStore, workTree: WorkTree, folder: string) {
+    this.#host = host;
+    this.#store = store;
+    this.#workTree = workTree;
+    this.#folder = folder;
+  }
+
+  /** Whether nothing was kept yet. */
+  async isEmpty(): Promise<boolean> {
+    return (await this.#names()).length === 0;
+  }
+
+  /** Takes over an index that git wrote for this very work tree (at a clone's birth, or the user's own), for its stat data. */
+  async seed(indexFile: string, tree: Oid): Promise<void> {
+    await makeFolder(this.#folder);
+    const temporary = this.#temporary();
+    try {
+      await copyIndex(indexFile, temporary);
+      // Its own tree may be another one: what differs loses its stat data.
+      await this.#git(temporary, ['read-tree', '-i', '-m', tree]);
+      await this.#trustNothing(temporary);
+      await rename(temporary, join(this.#folder, `${PREFIX}${tree}`));
+    } catch (error) {
+      await rm(temporary, { force: true });
+      this.#host.log.info(`no stat data taken from ${indexFile}: ${String(error)}`);
+    }
+  }
+
+  /** Opens a working copy that stands for `tree`. */
+  async open(tree: Oid): Promise<OpenStatCache> {
+    await makeFolder(this.#folder);
+    const temporary = this.#temporary();
+    const known = await this.#newest(tree);
+    try {
+      if (known !== undefined) {
+        await copyIndex(join(this.#folder, known.name), temporary);
+      }
+      if (known?.tree !== tree) {
+        await this.#git(temporary, known === undefined ? ['read-tree', tree] : ['read-tree', '-i', '-m', tree]);
+      }
+    } catch (error) {
+      await rm(temporary, { force: true });
+      if (known === undefined) {
+        throw error;
+      }
+      // A rival removed or damaged it: start without stat data.
+      await rm(join(this.#folder, known.name), { force: true });
+      return this.open(tree);
+    }
+    return new OpenStatCache(this.#host, this.#store, this.#workTree, this.#folder, temporary);
+  }
+
+  /** "Assume unchanged" is the user's promise to her own git; here it would hide changes for ever. */
+  async #trustNothing(index: string): Promise<void> {
+    const assumed = splitNul(await this.#git(index, ['ls-files', '-v', '-z']))
+      // A lower-case letter, a space, the path.
+      .filter((record) => record[0] !== undefined && record[0] >= 0x61 && record[0] <= 0x7a)
+      .map((record) => Buffer.concat([record.subarray(2), Buffer.of(0)]));
+    if (assumed.length > 0) {
+      await this.#git(index, ['update-index', '--no-assume-unchanged', '-z', '--stdin'], Buffer.concat(assumed));
+    }
+  }
+
+  #temporary(): string {
+    return join(this.#folder, `${TEMPORARY}${String(process.pid)}-${randomBytes(4).toString('hex')}`);
+  }
+
+  async #names(): Promise<string[]> {
+    try {
+      return (await readdir(this.#folder)).filter(
+        (name) => name.startsWith(PREFIX) && isOid(name.slice(PREFIX.length)),
+      );
+    } catch (error) {
+      if (isAbsent(error)) {
+        return [];
+      }
+      throw ioError('open', this.#folder, error);
+    }
+  }
+
+  async #newest(wanted: Oid): Promise<{ readonly name: string; readonly tree: Oid } | undefined> {
+    const known = await this.#names();
+    const name = known.find((candidate) => candidate === `${PREFIX}${wanted}`) ?? known[0];
+    return name === undefined ? undefined : { name, tree: name.slice(PREFIX.length) };
+  }
+
+  async #git(index: string, args: readonly string[], input?: Buffer): Promise<Buffer> {
+    const result = await this.#host.git.run(
+      [`--git-dir=${this.#store.gitDir}`, `--work-tree=${this.#workTree.root}`, ...args],
+      {
+        cwd: this.#workTree.root,
+        env: { GIT_INDEX_FILE: index },
+        ...(input === undefined ? {} : { input }),
+      },
+    );
+    return result.stdout;
+  }
+}
+
+/**
+ * Copies an index together with its time: git looks into every file that is as new as its index or newer (a write in the
+ * same tick leaves the stat data as they were), and a later time would hide such a write for ever.
+ */
+async function copyIndex(from: string, to: string): Promise<void> {
+  // Taken before the copy, and rounded down: too old a time costs a look, too new a one a change.
+  const { mtimeMs } = await stat(from);
+  await copyFile(from, to, constants.COPYFILE_FICLONE);
+  const seconds = (Math.floor(mtimeMs) - 1) / 1000;
+  await utimes(to, seconds, seconds);
+}
+
+/** By the time of the last change of its entry: the time of its content is set by hand. */
+async function isOld(file: string, now: number): Promise<boolean> {
+  const { ctimeMs } = await stat(file);
+  return now - ctimeMs > OLD_MS;
+}
+
+/** A working copy of the index, owned by one look at the work tree. */
+export class OpenStatCache {
+  readonly #host: Host;
+  readonly #store: SnapshotStore;
+  readonly #workTree: WorkTree;
+  readonly #folder: string;
+  readonly #file: string;
+
+  constructor(host: Host, store: SnapshotStore, workTree: WorkTree, folder: string, file: string) {
+    this.#host = host;
+    this.#store = store;
+    this.#workTree = workTree;
+    this.#folder = folder;
+    this.#file = file;
+  }
+
+  /** Walks the work tree with git: files whose stat data differ, untracked files, and captured files that are ignored by now. */
+  async candidates(signal?: AbortSignal): Promise<Candidates> {
+    const [changed, untracked, ignored] = await Promise.all([
+      // `dirty` keeps git from starting a `git status` inside nested repositories, where somebody else's configuration counts.
+      this.#git(['diff-files', '-z', '--name-only', '--no-renames', '--ignore-submodules=dirty'], signal),
+      this.#git(['ls-files', '-z', '--others', '--exclude-standard'], signal),
+      this.#git(['ls-files', '-z', '--cached', '--ignored', '--exclude-standard'], signal),
+    ]);
+    return { paths: [...parsePathList(changed), ...untrackedPaths(untracked)], ignored: parsePathList(ignored) };
+  }
+
+  /** The tree of HEAD when everything was looked at last; undefined when nobody knows. */
+  async lastHead(): Promise<Oid | null | undefined> {
+    const text = (await readTextIfThere(join(this.#folder, HEAD_FILE)))?.trim();
+    return text === '' ? null : text !== undefined && isOid(text) ? text : undefined;
+  }
+
+  /** Brings the index to the tree that the edits lead to, and keeps it for the next time. A fault costs time later, and no snapshot now. */
+  async keep(tree: Oid, edits: ReadonlyMap<RepoPath, TreeEdit>, head: Oid | null): Promise<void> {
+    try {
+      await this.#keep(tree, edits);
+      // After the index: cut off in between, the next look compares more than it has to.
+      await writeFileAtomic(join(this.#folder, HEAD_FILE), `${head ?? ''}\n`);
+    } catch (error) {
+      this.#host.log.info(`no stat data kept in ${this.#folder}: ${messageOf(error)}`);
+    }
+  }
+
+  async #keep(tree: Oid, edits: ReadonlyMap<RepoPath, TreeEdit>): Promise<void> {
+    if (edits.size > 0) {
+      await this.#git(['read-tree', '-i', '-m', tree]);
+      // Exit code 1 says that some files still differ.
+      await this.#git(['update-index', '-q', '--refresh'], undefined, [0, 1]);
+    }
+    await rename(this.#file, join(this.#folder, `${PREFIX}${tree}`));
+    for (const name of await readdir(this.#folder)) {
+      if (name.startsWith(PREFIX) && name !== `${PREFIX}${tree}`) {
+        await rm(join(this.#folder, name), { force: true });
+      } else if (name.startsWith(TEMPORARY) && (await isOld(join(this.#folder, name), this.#host.clock.now()))) {
+        // Left by a process that was killed.
+        await rm(join(this.#folder, name), { force: true });
+      }
+    }
+  }
+
+  async discard(): Promise<void> {
+    await rm(this.#file, { force: true });
+  }
+
+  async #git(args: readonly string[], signal?: AbortSignal, expect: readonly number[] = [0]): Promise<Buffer> {
+    const result = await this.#host.git.run(
+      [`--git-dir=${this.#store.gitDir}`, `--work-tree=${this.#workTree.root}`, ...args],
+      {
+        cwd: this.#workTree.root,
+        env: { GIT_INDEX_FILE: this.#file },
+        signal,
+        expect,
+      },
+    );
+    return result.stdout;
+  }
+}
+
+/** Nested repositories come with a slash at the end. */
+function untrackedPaths(bytes: Buffer): RepoPath[] {
+  return splitNul(bytes)
+    .map((part) => repoPathFromBytes(part.at(-1) === 0x2f ? part.subarray(0, -1) : part))
+    .filter((path) => path !== undefined);
+}
