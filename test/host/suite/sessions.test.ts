@@ -98,12 +98,40 @@ describe('sessions in the editor', () => {
       },
     );
     assert.deepEqual(tree.split('\n').slice(1), [
-      'Alpha [2 snapshots · 2 changed] (session ready writable)',
+      'Alpha [2 changed · 2 snapshots] (session ready writable)',
       '  Change 2 files in docs [outside write] (snapshot writable)',
       '    crew.md [docs] (file writable)',
       '    pilot.md [docs] (file readable writable)',
       '  Start of Alpha [user] (snapshot writable)',
     ]);
+  });
+
+  it('shows a long history page by page, under ids that stay', async () => {
+    const session = await makeSession(here, 'Alpha');
+    const snapshots = 120;
+    for (let number = 1; number < snapshots; number++) {
+      write(session.path, 'counter.txt', `${number}\n`);
+      await here.bulkhead.checkpoint({
+        session: session.id,
+        trigger: 'manual',
+        agent: 'user',
+        paths: [repoPath('counter.txt')],
+        message: `Number ${number}`,
+      });
+    }
+    const node = await here.api.tree.sessionNode(here.repository.key, session.id);
+    assert.ok(node);
+    const shown = async () => (await here.api.tree.getChildren(node)).filter((child) => child.kind !== 'reason');
+    const first = await shown();
+    assert.deepEqual([first.length, first[0]?.kind, first.at(-1)?.kind], [101, 'snapshot', 'more']);
+    await vscode.commands.executeCommand('bulkhead.showMore', first.at(-1));
+    const all = await shown();
+    assert.deepEqual([all.length, all.at(-1)?.kind], [snapshots, 'snapshot']);
+    assert.equal(new Set(all.map((child) => child.id)).size, snapshots);
+    assert.ok(
+      first.slice(0, 100).every((child, index) => child === all[index]),
+      'a row was made anew',
+    );
   });
 
   it('restores a snapshot from its command, and undoes it with the exact bytes', async () => {
