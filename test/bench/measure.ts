@@ -1,0 +1,44 @@
+// Times, and what is said about them.
+
+/** The times of one contender in one row. */
+export class Samples {
+  readonly #ms: number[] = [];
+
+  add(ms: number): void {
+    this.#ms.push(ms);
+  }
+
+  get count(): number {
+    return this.#ms.length;
+  }
+
+  get p50(): number {
+    return this.quantile(0.5);
+  }
+
+  get p95(): number {
+    return this.quantile(0.95);
+  }
+
+  /** Between the two nearest when it falls between. */
+  quantile(share: number): number {
+    const sorted = [...this.#ms].sort((a, b) => a - b);
+    const at = (sorted.length - 1) * share;
+    const below = sorted[Math.floor(at)];
+    const above = sorted[Math.ceil(at)];
+    if (below === undefined || above === undefined) throw new RangeError('Nothing was measured');
+    return below + (above - below) * (at - Math.floor(at));
+  }
+}
+
+/** Milliseconds that `work` takes. */
+export async function timed(work: () => unknown): Promise<number> {
+  const start = process.hrtime.bigint();
+  await work();
+  return Number(process.hrtime.bigint() - start) / 1e6;
+}
+
+/** The same list, begun at another place each round, so that nobody always goes first. */
+export function rotated<T>(list: readonly T[], by: number): T[] {
+  return list.map((_, index) => list[(index + by) % list.length]!);
+}
