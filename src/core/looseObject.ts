@@ -7,7 +7,38 @@ import { type ObjectType, type Oid, objectHeader } from './objectId';
  * objects (`core.looseCompression`): a later repack compresses them again.
  */
 export function encodeLoose(type: ObjectType, body: Uint8Array, options: { readonly level?: number } = {}): Buffer {
-  return deflateSync(Buffer.concat([objectHeader(type, body.length), body]), { level: options.level ?? 1 });
+  const plain = Buffer.concat([objectHeader(type, body.length), body]);
+  return plain.length <= STORED_BYTES ? storedBlock(plain) : deflateSync(plain, { level: options.level ?? 1 });
+}
+
+/**
+ * Up to this size compression saves nothing: file systems hand out blocks of 4 kB. Setting up a deflater takes longer than all
+ * the rest of writing so small an object.
+ */
+const STORED_BYTES = 3500;
+
+/** A zlib stream (RFC 1950) of one block that is stored as it is (RFC 1951, 3.2.4). */
+function storedBlock(plain: Buffer): Buffer {
+  const stream = Buffer.allocUnsafe(plain.length + 11);
+  // Deflate with a window of 32 kB, fastest; then: the last block, stored.
+  stream.writeUInt16BE(0x7801, 0);
+  stream.writeUInt8(1, 2);
+  stream.writeUInt16LE(plain.length, 3);
+  stream.writeUInt16LE(~plain.length & 0xffff, 5);
+  plain.copy(stream, 7);
+  stream.writeUInt32BE(adler32(plain), plain.length + 7);
+  return stream;
+}
+
+/** RFC 1950, 9. The sums stay below 2^32 for so few bytes, so that one remainder at the end is enough. */
+function adler32(bytes: Buffer): number {
+  let a = 1;
+  let b = 0;
+  for (const byte of bytes) {
+    a += byte;
+    b += a;
+  }
+  return (((b % 65521) << 16) | (a % 65521)) >>> 0;
 }
 
 export function decodeLoose(bytes: Uint8Array): { readonly type: ObjectType; readonly body: Buffer } {

@@ -29,7 +29,16 @@ if (unwanted.length > 0) {
   console.error(`package: these files must not be shipped: ${unwanted.join(', ')}`);
   process.exit(1);
 }
-await node(vsce, 'package', '--no-dependencies', '--allow-missing-repository', '--out', vsix);
+// The README's picture is shipped beside it: its link stays relative.
+await node(
+  vsce,
+  'package',
+  '--no-dependencies',
+  '--allow-missing-repository',
+  '--no-rewrite-relative-links',
+  '--out',
+  vsix,
+);
 const { size } = fs.statSync(inRoot(vsix));
 if (size > limit) {
   console.error(`package: ${vsix} has ${size} bytes, more than the ${limit} it may have`);
