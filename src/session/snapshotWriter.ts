@@ -284,12 +284,17 @@ export class SnapshotWriter {
     parent: Oid,
     forced: ReadonlySet<RepoPath> | undefined,
   ): Promise<Captured> {
-    return this.#capture.capture(withoutCovered(paths), {
+    const before = this.#tracked;
+    const tracked = await this.#trackedTrees();
+    const captured = await this.#capture.capture(withoutCovered(paths), {
       parent,
-      tracked: await this.#trackedTrees(),
+      tracked,
       maxFileSize: this.#host.settings.maxFileSize,
       ...(forced === undefined ? {} : { forced }),
     });
+    // A commit or another branch changes which ignored files are tracked, also beyond these paths.
+    const headMoved = before !== undefined && before.head !== tracked.head;
+    return headMoved ? { ...captured, rulesChanged: true } : captured;
   }
 
   /** Reconcile, the slow and certain way: git says which files may differ, and those are captured like any others. */

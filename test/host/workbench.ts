@@ -2,7 +2,7 @@
 // started once, and any number of windows can be opened on it.
 import fs from 'node:fs';
 import path from 'node:path';
-import type { Browser, FrameLocator, Locator, Page } from 'playwright-core';
+import { errors, type Browser, type FrameLocator, type Locator, type Page } from 'playwright-core';
 import { inRoot, root } from '../scripts/project.ts';
 import { launchBrowser } from './browser.ts';
 import { ensureHost } from './install.ts';
@@ -218,14 +218,20 @@ export class WorkbenchWindow {
     return this.page.frameLocator('iframe.webview').frameLocator('#active-frame');
   }
 
-  /** Opens a file of the workspace by its name. */
+  /** Opens a file of the workspace by its name; an editor that reloads its file takes the focus, which closes the picker. */
   async openFile(name: string): Promise<void> {
-    await this.page.keyboard.press('Control+P');
     const input = this.page.locator('.quick-input-widget input').first();
-    await input.waitFor();
-    await input.fill(name);
-    await this.quickPickRow(path.basename(name)).waitFor();
-    await this.page.keyboard.press('Enter');
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.page.keyboard.press('Control+P');
+        await input.fill(name, { timeout: 3000 });
+        await this.quickPickRow(path.basename(name)).click({ timeout: 10_000 });
+        break;
+      } catch (error) {
+        if (!(error instanceof errors.TimeoutError) || attempt === 5) throw error;
+        await this.page.keyboard.press('Escape');
+      }
+    }
     await this.tab(path.basename(name)).waitFor();
   }
 

@@ -85,3 +85,14 @@ export async function pressInNotification(
 export async function clearNotifications(window: WorkbenchWindow): Promise<void> {
   await runCommand(window, 'Notifications: Clear All Notifications');
 }
+
+/** Drags the border between side bar and editors. */
+export async function widenSideBar(window: WorkbenchWindow, pixels: number): Promise<void> {
+  const box = await window.page.locator('.part.sidebar').boundingBox();
+  if (box === null) throw new Error('The side bar is not shown.');
+  const [x, y] = [box.x + box.width, box.y + box.height / 2];
+  await window.page.mouse.move(x, y);
+  await window.page.mouse.down();
+  await window.page.mouse.move(x + pixels, y, { steps: 4 });
+  await window.page.mouse.up();
+}

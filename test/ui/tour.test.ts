@@ -15,6 +15,7 @@ import {
   eventually,
   pressInNotification,
   runCommand,
+  widenSideBar,
   unfold,
 } from './support.ts';
 
@@ -158,9 +159,7 @@ describe('the tour', () => {
     await workbench.treeRow('Edit …/map.ts').click();
     await workbench.tab('Edit src').waitFor();
     // As a person would who wants to read whole rows.
-    await workbench.treeRow('Edit …/map.ts').focus();
-    await runCommand(workbench, 'View: Increase Current View Size');
-    await runCommand(workbench, 'View: Increase Current View Size');
+    await widenSideBar(workbench, 120);
     for (const [theme, name] of [
       ['Light Modern', 'light'],
       ['Dark High Contrast', 'high-contrast'],

@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import type { Session } from '../../src/session/api';
+import type { Bulkhead } from '../../src/session/bulkhead';
+import type { Capture } from '../../src/session/capture';
+import { git } from '../support/git';
+import { filesOfTree, treeOf } from '../support/snapshotTree';
+import { cloneOf, EngineWorld, pathOf, write } from './world';
+
+describe('capture', () => {
+  let world: EngineWorld;
+  let bulkhead: Bulkhead;
+  let session: Session;
+  let clone: string;
+  let capture: Capture;
+
+  beforeEach(async () => {
+    world = new EngineWorld();
+    bulkhead = await world.open();
+    session = await bulkhead.createSession({ from: { kind: 'head' } });
+    clone = cloneOf(session);
+    capture = await bulkhead.capture(session.id, { ownWindow: true });
+    // The look at everything that taking the lease asks for.
+    await capture.flush();
+  });
+
+  afterEach(async () => {
+    await world.close();
+  });
+
+  async function captured(): Promise<string[]> {
+    const { newest } = await bulkhead.session(session.id);
+    return [...filesOfTree(world.store, treeOf(world.store, newest ?? assert.fail('no snapshot'))).keys()].sort();
+  }
+
+  it('records a burst of outside writes as one snapshot, and a folder with all that is in it', async () => {
+    const before = (await bulkhead.snapshots({ session: session.id })).length;
+    write(clone, 'new/deep/one.txt', '1\n');
+    write(clone, 'new/deep/two.txt', '2\n');
+    write(clone, 'a.txt', 'changed\n');
+    // Watchers often tell of the topmost new folder only.
+    capture.changedOutside(join(clone, 'new'));
+    capture.changedOutside(join(clone, 'a.txt'));
+    await capture.flush();
+    assert.deepEqual(await captured(), ['a.txt', 'new/deep/one.txt', 'new/deep/two.txt', 'src/b.ts']);
+    assert.equal((await bulkhead.snapshots({ session: session.id })).length, before + 1);
+  });
+
+  it('finds a file that a commit made tracked although it is ignored, at the next save of another file', async () => {
+    write(clone, '.gitignore', '*.log\n');
+    write(clone, 'kept.log', 'log\n');
+    await capture.saved(join(clone, '.gitignore'));
+    await capture.flush();
+    assert.deepEqual(await captured(), ['.gitignore', 'a.txt', 'src/b.ts']);
+    git(['add', '--force', 'kept.log'], clone);
+    git(['commit', '--quiet', '--message', 'keep the log'], clone);
+    write(clone, 'a.txt', 'saved\n');
+    await capture.saved(join(clone, 'a.txt'));
+    await capture.flush();
+    assert.deepEqual(await captured(), ['.gitignore', 'a.txt', 'kept.log', 'src/b.ts']);
+  });
+
+  it('drops what an ignore file names from now on, and takes up what it does not name any more', async () => {
+    write(clone, 'notes.tmp', 'notes\n');
+    await capture.saved(join(clone, 'notes.tmp'));
+    assert.deepEqual(await captured(), ['a.txt', 'notes.tmp', 'src/b.ts']);
+    write(clone, '.gitignore', '*.tmp\n');
+    await capture.saved(join(clone, '.gitignore'));
+    await capture.flush();
+    assert.deepEqual(await captured(), ['.gitignore', 'a.txt', 'src/b.ts']);
+    write(clone, '.gitignore', '# nothing\n');
+    await capture.saved(join(clone, '.gitignore'));
+    await capture.flush();
+    assert.deepEqual(await captured(), ['.gitignore', 'a.txt', 'notes.tmp', 'src/b.ts']);
+  });
+
+  it('leaves the rest of the work tree alone when one file is restored', async () => {
+    const start = (await bulkhead.session(session.id)).newest ?? assert.fail('no snapshot');
+    write(clone, 'a.txt', 'mine\n');
+    await bulkhead.checkpoint({ session: session.id, trigger: 'manual', agent: 'user' });
+    write(clone, 'src/b.ts', 'not yet recorded\n');
+    const result = await bulkhead.restore({
+      session: session.id,
+      target: start,
+      paths: [pathOf('a.txt')],
+      consent: 'all',
+    });
+    assert.deepEqual(result.plan.write, ['a.txt']);
+    const { to, files } = await bulkhead.diff(
+      { kind: 'snapshot', oid: start },
+      { kind: 'snapshot', oid: result.snapshot ?? assert.fail('nothing restored') },
+    );
+    assert.deepEqual(files, [], `the restore recorded more than its path (${to})`);
+  });
+});
