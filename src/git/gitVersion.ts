@@ -9,8 +9,6 @@ export const OLDEST_GIT: GitVersion = { major: 2, minor: 34, text: '2.34' };
 
 /** What a newer git can do, asked for by name. */
 export const FEATURES = {
-  /** `merge-tree --write-tree`: dry merges. */
-  mergeTree: { major: 2, minor: 38 },
   /** `GIT_NO_LAZY_FETCH`: a fetch from a partial clone that starts no transport. */
   noLazyFetch: { major: 2, minor: 45 },
 } as const;

@@ -13,7 +13,7 @@ import { Materialiser } from './materialise';
 import { readable, type Records } from './records';
 import type { SessionService } from './sessionService';
 import type { SnapshotStore } from './snapshotStore';
-import { type SessionBase, SnapshotWriter, type Waiting } from './snapshotWriter';
+import { SnapshotWriter, type Waiting } from './snapshotWriter';
 import { statCacheFolder, type Storage } from './storage';
 import { resolveRevision, type UserRepository } from './userRepository';
 import { WorkTree } from './workTree';
@@ -163,7 +163,7 @@ export class Sites {
   }
 
   /** @throws BulkheadError `session-not-found`, `record-damaged`, `record-newer` */
-  async #readBase(session: SessionRef): Promise<SessionBase> {
+  async #readBase(session: SessionRef): Promise<Oid> {
     const stored = await this.#options.records.read(session);
     if (stored === undefined) {
       throw new BulkheadError('notFound', 'session-not-found', `There is no session ${session}.`, {
@@ -171,7 +171,7 @@ export class Sites {
       });
     }
     // An unknown base would make files that are tracked and ignored leave the snapshot.
-    return { tree: readable(session, stored).base.tree, record: stored.oid };
+    return readable(session, stored).base.tree;
   }
 
   /** Ends the processes of one work tree and forgets it. */

@@ -5,7 +5,7 @@ import { BulkheadError } from '../base/errors';
 import { type ChainPosition, firstInChain, nextInChain } from '../core/chain';
 import { writeCommit } from '../core/commitObject';
 import { emptyTreeOid, type Oid } from '../core/objectId';
-import { claimRef, closedRef, recordRef, shadowRef } from '../core/refName';
+import { claimRef, closedRef, shadowRef } from '../core/refName';
 import type { RepoPath } from '../core/repoPath';
 import { formatMessage, parseMessage, type Trigger } from '../core/snapshotMessage';
 import { subjectFor } from '../core/subject';
@@ -75,18 +75,12 @@ const REF_LOCK_TRIES = 4;
 /** A lock file of git's that is older than this belongs to no living transaction of ours, in milliseconds. */
 const STALE_REF_LOCK_MS = 60_000;
 
-/** A session's base as its record has it; the record's oid is checked when a snapshot is published, so it need not be read each time. */
-export interface SessionBase {
-  readonly tree: Oid;
-  readonly record: Oid | null;
-}
-
 export interface WriterSite {
   readonly session: string;
   readonly workTree: WorkTree;
   readonly head: HeadSource;
-  /** Reads the session's base; null: the base is HEAD, as in the user's own checkout. */
-  readonly readBase: (() => Promise<SessionBase>) | null;
+  /** Reads the tree of the session's base; null: the base is HEAD, as in the user's own checkout. */
+  readonly readBase: (() => Promise<Oid>) | null;
   readonly statCacheFolder: string;
 }
 
@@ -104,7 +98,8 @@ export class SnapshotWriter {
   readonly #onWaiting: (waiting: Waiting | null) => void;
   #newest: Newest | undefined;
   #tracked: TrackedTrees | undefined;
-  #base: SessionBase | undefined;
+  /** Undefined: to be read again. Only an apply moves it, and that ends with a snapshot: whoever meets another newest one reads it again. */
+  #base: Oid | undefined;
   /** Where HEAD stood when `#tracked` was made; undefined when it has to be looked at again. */
   #headSeen: Oid | null | undefined;
   /** The commit behind `#tracked`. */
@@ -386,7 +381,7 @@ export class SnapshotWriter {
     }
     const headTree = commit === null ? null : (await this.#store.commit(commit)).tree;
     this.#base = await this.#site.readBase?.();
-    const tracked = { base: this.#base?.tree ?? headTree ?? emptyTreeOid(this.#store.format), head: headTree };
+    const tracked = { base: this.#base ?? headTree ?? emptyTreeOid(this.#store.format), head: headTree };
     this.#headSeen = seen;
     this.#headNow = commit;
     this.#tracked = tracked;
@@ -395,6 +390,9 @@ export class SnapshotWriter {
 
   async #readNewest(): Promise<Newest> {
     const oid = await this.#store.ref(shadowRef(this.#site.session));
+    if (oid !== this.#newest?.oid) {
+      this.#base = undefined;
+    }
     if (oid === null) {
       this.#newest = { oid: null, tree: await this.#firstParent(), chain: null };
       return this.#newest;
@@ -451,10 +449,6 @@ export class SnapshotWriter {
       { ref: shadowRef(session), from: newest.oid, to: oid },
       { ref: claimRef(session), from: claim, to: claim },
     ];
-    if (this.#base !== undefined && this.#site.readBase !== null) {
-      // What is tracked was decided by this record.
-      moves.push({ ref: recordRef(session), from: this.#base.record, to: this.#base.record });
-    }
     if (closes !== null) {
       moves.push({ ref: closedRef(session, closes), from: null, to: newest.oid });
     }
@@ -465,9 +459,6 @@ export class SnapshotWriter {
         this.#onMoved();
         return { kind: 'made', oid };
       case 'moved':
-        if (result.ref === recordRef(session)) {
-          this.#base = undefined;
-        }
         return { kind: result.ref === claimRef(session) && claim === null ? 'claimed' : 'lost-race' };
       case 'locked':
         if (holdsLock && result.ref === shadowRef(session) && result.ageMs > STALE_REF_LOCK_MS) {
