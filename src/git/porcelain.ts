@@ -84,7 +84,7 @@ export interface CloneRequest {
 export async function cloneRepository(git: Git, request: CloneRequest, options: PorcelainOptions): Promise<void> {
   const args = [
     'clone',
-    '--local',
+    // A path is cloned locally without being told so; told so, git fails where hard links are not possible instead of copying.
     ...(request.copyObjects ? ['--no-hardlinks'] : []),
     ...(request.bare ? ['--bare'] : ['--no-checkout']),
     ...(request.origin === undefined ? [] : [`--origin=${request.origin}`]),

@@ -1,5 +1,16 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Session } from '../../src/session/api';
 import type { Bulkhead } from '../../src/session/bulkhead';
@@ -369,6 +380,19 @@ describe('isolation', () => {
       assert.equal(existsSync(join(gitDir, 'objects', 'info', 'alternates')), false, gitDir);
     }
     await worksIn(world, bulkhead, session);
+  });
+
+  it('copies the objects of a repository that lies on another file system', async () => {
+    // Memory is a file system of its own wherever there is one; elsewhere the two are on the same disk, and that works too.
+    const elsewhere = mkdtempSync(existsSync('/dev/shm') ? '/dev/shm/bulkhead-' : join(tmpdir(), 'bulkhead-'));
+    try {
+      const world = newWorld(() => repo(join(elsewhere, 'user')).file('a.txt', 'far away\n').commit('first'));
+      const bulkhead = await world.open();
+      const session = await bulkhead.createSession({ name: 'Far away', from: { kind: 'head' } });
+      await worksIn(world, bulkhead, session);
+    } finally {
+      rmSync(elsewhere, { recursive: true, force: true });
+    }
   });
 
   it('keeps a session in a repository that is reached through a link apart from nothing: one storage, one key', async () => {
