@@ -16,9 +16,14 @@ export interface GitObject {
 
 const HEADER = /^([0-9a-f]{40,64}) (blob|tree|commit|tag) (\d+)$/;
 
-function parseHeader(
-  line: string,
-): { readonly oid: Oid; readonly type: ObjectType; readonly size: number } | undefined {
+interface Header {
+  readonly oid: Oid;
+  readonly type: ObjectType;
+  /** In bytes. */
+  readonly size: number;
+}
+
+function parseHeader(line: string): Header | undefined {
   const [, oid, type, size] = HEADER.exec(line) ?? [];
   if (oid === undefined || type === undefined || size === undefined) {
     return undefined;
@@ -37,50 +42,43 @@ function badAnswer(name: string, line: string): GitError {
   });
 }
 
-function objectParser(name: string): AnswerParser<GitObject | undefined> {
+/** Parses an answer whose header tells the rest; `missing` answers undefined, an oid that was asked for must come back. */
+function answerParser<T>(
+  name: string,
+  rest: (header: Header, bytes: Buffer, end: number) => ReturnType<AnswerParser<T>>,
+): AnswerParser<T | undefined> {
   return (bytes) => {
     const answer = answerLine(bytes);
     if (answer === undefined) {
       return { need: bytes.length + 1 };
     }
     const header = parseHeader(answer.line);
-    if (header === undefined) {
-      if (answer.line === `${name} missing`) {
-        return { value: undefined, used: answer.end };
-      }
+    if (header === undefined && answer.line === `${name} missing`) {
+      return { value: undefined, used: answer.end };
+    }
+    if (header === undefined || (isOid(name) && header.oid !== name)) {
       throw badAnswer(name, answer.line);
     }
-    if (isOid(name) && header.oid !== name) {
-      throw badAnswer(name, answer.line);
-    }
-    const total = answer.end + header.size + 1;
+    return rest(header, bytes, answer.end);
+  };
+}
+
+function objectParser(name: string): AnswerParser<GitObject | undefined> {
+  return answerParser<GitObject>(name, ({ oid, type, size }, bytes, end) => {
+    const total = end + size + 1;
     if (bytes.length < total) {
       return { need: total };
     }
     // A copy, so that a small object does not keep a large chunk alive.
-    const body = Buffer.from(bytes.subarray(answer.end, total - 1));
-    return { value: { oid: header.oid, type: header.type, body }, used: total };
-  };
+    return { value: { oid, type, body: Buffer.from(bytes.subarray(end, total - 1)) }, used: total };
+  });
 }
 
-function sizeParser(name: string): AnswerParser<{ readonly type: ObjectType; readonly size: number } | undefined> {
-  return (bytes) => {
-    const answer = answerLine(bytes);
-    if (answer === undefined) {
-      return { need: bytes.length + 1 };
-    }
-    const header = parseHeader(answer.line);
-    if (header === undefined) {
-      if (answer.line === `${name} missing`) {
-        return { value: undefined, used: answer.end };
-      }
-      throw badAnswer(name, answer.line);
-    }
-    if (isOid(name) && header.oid !== name) {
-      throw badAnswer(name, answer.line);
-    }
-    return { value: { type: header.type, size: header.size }, used: answer.end };
-  };
+function sizeParser(name: string): AnswerParser<Omit<Header, 'oid'> | undefined> {
+  return answerParser<Omit<Header, 'oid'>>(name, ({ type, size }, _bytes, end) => ({
+    value: { type, size },
+    used: end,
+  }));
 }
 
 /** Reads objects and refs of one repository through a warm `cat-file --batch`. Safe to repeat, so a lost process is tried once more. */

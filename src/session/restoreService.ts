@@ -1,35 +1,27 @@
 import { BulkheadError, messageOf } from '../base/errors';
 import type { Oid } from '../core/objectId';
-import { baseName, isWithin, parentPath, pathProblem, type RepoPath, visiblePath } from '../core/repoPath';
-import { riskOf } from '../core/riskCategory';
+import { baseName, type RepoPath } from '../core/repoPath';
 import { diffTrees, type TreeChange } from '../core/treeDiff';
 import { undoState } from '../core/undoStack';
 import { CancelledError } from '../git/gitError';
-import type { CheckpointResult, KeepReason, RestorePlan, RestoreResult, SkippedPath, SkipReason } from './api';
+import type { CheckpointResult, RestorePlan, RestoreResult } from './api';
 import type { Claims } from './claims';
 import type { Host } from './host';
-import type { Materialiser } from './materialise';
+import {
+  type Consent,
+  type Prepared,
+  RestorePlanner,
+  type RestoreSite,
+  type Wanted,
+  withoutUnsaved,
+} from './restorePlanner';
 import type { SnapshotCommit, SnapshotReader } from './snapshotReader';
 import type { SnapshotStore } from './snapshotStore';
-import type { SnapshotWriter } from './snapshotWriter';
-import type { WorkTree } from './workTree';
-import { MAX_IN_PROCESS } from './contentWriter';
+import { Touches } from './touches';
 
 /** Between two looks new files may come; somebody who makes them for ever keeps them. */
 const SAFETY_TRIES = 3;
 const RULE_FILES = new Set(['.gitignore', '.gitattributes']);
-
-export type Consent = 'ask' | 'safe' | 'all';
-
-/** One work tree with all that a restore of it needs. */
-export interface RestoreSite {
-  readonly session: string;
-  readonly workTree: WorkTree;
-  readonly writer: SnapshotWriter;
-  readonly materialiser: Materialiser;
-  /** Who made what is on disk and in no snapshot yet. */
-  readonly defaultAgent: string;
-}
 
 export interface RestoreOrder {
   readonly target: Oid;
@@ -40,47 +32,26 @@ export interface RestoreOrder {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Internal: what a work tree shall become, and whose changes that would take away. */
-interface Wanted {
-  /** The tree that the paths are taken from. */
-  readonly tree: Oid;
-  readonly paths: readonly RepoPath[] | undefined;
-  readonly contested: (changes: readonly TreeChange[], live: Oid) => Promise<RestorePlan['contested']>;
-  /** Nothing is asked when the work tree is as a restore left it. */
-  readonly askAboutRisk: boolean;
-}
-
-/** What is on disk now, as a tree, and what that tree does not hold of it. */
-interface Live {
-  readonly tree: Oid;
-  readonly skipped: readonly SkippedPath[];
-  /** Files that only the safety snapshot holds: nobody can be said to have changed them since. */
-  readonly forced?: ReadonlySet<RepoPath>;
-}
-
-interface Prepared {
-  readonly plan: RestorePlan;
-  readonly changes: readonly TreeChange[];
-  /** Files that no snapshot holds and that would be overwritten: the safety snapshot takes them. */
-  readonly forced: ReadonlySet<RepoPath>;
-}
-
 /** A restore or its undo writes nothing before its plan was agreed to, and never without a safety snapshot. */
 export class RestoreService {
   readonly #host: Host;
   readonly #store: SnapshotStore;
   readonly #reader: SnapshotReader;
   readonly #claims: Claims;
+  readonly #planner: RestorePlanner;
+  readonly #touches: Touches;
 
   constructor(host: Host, store: SnapshotStore, reader: SnapshotReader, claims: Claims) {
     this.#host = host;
     this.#store = store;
     this.#reader = reader;
     this.#claims = claims;
+    this.#planner = new RestorePlanner(store);
+    this.#touches = new Touches(store, reader);
   }
 
   async plan(site: RestoreSite, order: RestoreOrder): Promise<RestorePlan> {
-    return (await this.#prepare(site, await this.#restoreTo(site, order), order.consent, order.signal)).plan;
+    return (await this.#planner.prepare(site, await this.#restoreTo(site, order), order.consent, order.signal)).plan;
   }
 
   /**
@@ -121,7 +92,7 @@ export class RestoreService {
     const before = await this.#store.commit(previous);
     const wanted = (): Promise<Wanted> => this.#reverse(site, done, before.tree);
     if (order.dryRun) {
-      const { plan } = await this.#prepare(site, await wanted(), order.consent, order.signal);
+      const { plan } = await this.#planner.prepare(site, await wanted(), order.consent, order.signal);
       return { plan, snapshot: null, undo: null };
     }
     const trigger = order.redo ? 'redo' : 'undo';
@@ -155,7 +126,7 @@ export class RestoreService {
   ): Promise<RestoreResult> {
     const { session, writer } = site;
     return this.#claims.hold(session, trigger, order.agent, async () => {
-      const first = await this.#prepare(site, await wanted(), order.consent, order.signal);
+      const first = await this.#planner.prepare(site, await wanted(), order.consent, order.signal);
       this.#requireConsent(first.plan, order.consent);
       if (first.changes.length === 0) {
         return { plan: first.plan, snapshot: null, undo: null };
@@ -211,7 +182,7 @@ export class RestoreService {
         signal: order.signal,
       });
       const undo = safety.snapshot ?? safety.newest;
-      const final = await this.#prepare(site, await wanted(), order.consent, order.signal, {
+      const final = await this.#planner.prepare(site, await wanted(), order.consent, order.signal, {
         tree: safety.tree,
         skipped: safety.skipped,
         forced,
@@ -282,7 +253,8 @@ export class RestoreService {
     return {
       tree: target.tree,
       paths: order.paths,
-      contested: (changes, live) => (isForeign ? Promise.resolve([]) : this.#touchedSince(site, target, changes, live)),
+      contested: (changes, live) =>
+        isForeign ? Promise.resolve([]) : this.#touches.byOthersSince(site, target, changes, live),
       askAboutRisk: true,
     };
   }
@@ -297,7 +269,7 @@ export class RestoreService {
         const others = changes.filter(({ path }) => since.has(path));
         return others.length === 0
           ? []
-          : this.#lastTouches(site, done.oid, new Set(others.map(({ path }) => path)), live, () => true);
+          : this.#touches.lastSince(site, done.oid, new Set(others.map(({ path }) => path)), live, () => true);
       },
       askAboutRisk: false,
     };
@@ -312,207 +284,6 @@ export class RestoreService {
       paths === undefined ? {} : { paths },
     );
   }
-
-  async #prepare(
-    site: RestoreSite,
-    wanted: Wanted,
-    consent: Consent,
-    signal: AbortSignal | undefined,
-    known?: Live,
-  ): Promise<Prepared> {
-    const { tree: live, skipped, forced: taken }: Live = known ?? (await site.writer.live(signal, wanted.paths));
-    const notHeld = new Map(skipped.map(({ path, reason }) => [path, reason]));
-    const all = (await this.#diff(live, wanted.tree, wanted.paths)).filter(
-      ({ path }) => wanted.paths === undefined || wanted.paths.some((asked) => isWithin(path, asked)),
-    );
-    for (const { path } of all) {
-      const problem = pathProblem(path);
-      if (problem !== undefined) {
-        throw new BulkheadError(
-          'damaged',
-          'name-not-allowed',
-          `The snapshot holds the name ${visiblePath(path)}, which is not written into a work tree: ${problem}. Nothing was written.`,
-          {
-            data: { path: visiblePath(path) },
-          },
-        );
-      }
-    }
-    const contested = await wanted.contested(
-      taken === undefined ? all : all.filter(({ path }) => !taken.has(path)),
-      live,
-    );
-    const contestedPaths = new Set(contested.map(({ path }) => path));
-    const keep: { path: RepoPath; reason: KeepReason }[] = [];
-    const changes: TreeChange[] = [];
-    const forced = new Set<RepoPath>();
-    const deleted = new Set(all.filter(({ newMode }) => newMode === null).map(({ path }) => path));
-    for (const change of all) {
-      const { path } = change;
-      const isRisky = wanted.askAboutRisk && isSensitive(path);
-      const reason =
-        consent === 'safe' && (contestedPaths.has(path) || isRisky)
-          ? 'left-out'
-          : this.#obstacle(site, change, deleted, notHeld.get(path), forced);
-      if (reason === undefined) {
-        changes.push(change);
-      } else {
-        keep.push({ path, reason });
-      }
-    }
-    const paths = new Set(changes.map(({ path }) => path));
-    const plan: RestorePlan = {
-      write: changes.filter(({ newMode }) => newMode !== null).map(({ path }) => path),
-      delete: changes.filter(({ newMode }) => newMode === null).map(({ path }) => path),
-      keep,
-      contested: contested.filter(({ path }) => paths.has(path)),
-      risky: wanted.askAboutRisk
-        ? changes.filter(({ path }) => isSensitive(path)).map(({ path }) => ({ path, category: riskOf(path) }))
-        : [],
-    };
-    return { plan, changes, forced };
-  }
-
-  /** What keeps a path from being written or deleted; notes what the safety snapshot has to take along. */
-  #obstacle(
-    site: RestoreSite,
-    change: TreeChange,
-    deleted: ReadonlySet<RepoPath>,
-    notHeld: SkipReason | undefined,
-    forced: Set<RepoPath>,
-  ): KeepReason | undefined {
-    const { path, oldMode, newMode } = change;
-    const { workTree } = site;
-    if (oldMode === '160000' || newMode === '160000') {
-      return 'nested-repository';
-    }
-    if (notHeld === 'too-large') {
-      // The live tree has an earlier content of it.
-      if (workTree.kind(path) === 'file') {
-        forced.add(path);
-      }
-    } else if (notHeld !== undefined && notHeld !== 'vanished') {
-      return 'not-captured';
-    }
-    if (newMode === null) {
-      return undefined;
-    }
-    for (let folder = parentPath(path); folder !== ''; folder = parentPath(folder)) {
-      const kind = workTree.kind(folder);
-      if ((kind === 'link' || kind === 'file' || kind === 'special') && !deleted.has(folder)) {
-        return 'beyond-link';
-      }
-      if (kind === 'folder' && workTree.isNestedRepository(folder)) {
-        return 'nested-repository';
-      }
-    }
-    const kind = workTree.kind(path);
-    if (kind === 'folder') {
-      return this.#holdsOnly(workTree, path, deleted) ? undefined : 'folder-in-the-way';
-    }
-    if (kind === 'special') {
-      return 'not-captured';
-    }
-    if (oldMode === null && (kind === 'file' || kind === 'link')) {
-      // Ignored or too large: in no snapshot yet.
-      const content = workTree.read(path, MAX_IN_PROCESS);
-      if (content.kind === 'unreadable') {
-        return 'not-captured';
-      }
-      forced.add(path);
-    }
-    return undefined;
-  }
-
-  /** Whether a folder holds nothing but files that the restore deletes. */
-  #holdsOnly(workTree: WorkTree, folder: RepoPath, deleted: ReadonlySet<RepoPath>): boolean {
-    if (workTree.isNestedRepository(folder)) {
-      return false;
-    }
-    return workTree
-      .list(folder)
-      .every(({ path, kind }) => (kind === 'folder' ? this.#holdsOnly(workTree, path, deleted) : deleted.has(path)));
-  }
-
-  /**
-   * Paths that somebody else touched since the target. "Else" means: not the agent whose work is taken back, which is the
-   * target's own, or for the start of a session the first that wrote after it.
-   */
-  async #touchedSince(
-    site: RestoreSite,
-    target: SnapshotCommit,
-    changes: readonly TreeChange[],
-    live: Oid,
-  ): Promise<RestorePlan['contested']> {
-    let owner: string | undefined = target.meta.trigger === 'start' ? undefined : target.meta.agent;
-    if (owner === undefined) {
-      const later = await this.#reader.history(site.session, { until: target.oid });
-      owner = later.at(-1)?.meta.agent;
-    }
-    if (owner === undefined) {
-      return [];
-    }
-    return this.#lastTouches(
-      site,
-      target.oid,
-      new Set(changes.map(({ path }) => path)),
-      live,
-      (agent) => agent !== owner,
-    );
-  }
-
-  /** For each path the newest change since a snapshot by an agent that counts. */
-  async #lastTouches(
-    site: RestoreSite,
-    since: Oid,
-    paths: ReadonlySet<RepoPath>,
-    live: Oid,
-    counts: (agent: string) => boolean,
-  ): Promise<RestorePlan['contested']> {
-    const touched = new Map<RepoPath, { agent: string; snapshot: Oid | null }>();
-    const history = await this.#reader.history(site.session, { until: since });
-    const [newest] = history;
-    const note = async (from: Oid, to: Oid, agent: string, snapshot: Oid | null): Promise<void> => {
-      for (const { path } of await this.#diff(from, to)) {
-        if (paths.has(path) && !touched.has(path)) {
-          touched.set(path, { agent, snapshot });
-        }
-      }
-    };
-    const newestTree = newest?.tree ?? (await this.#store.commit(since)).tree;
-    if (counts(site.defaultAgent)) {
-      await note(newestTree, live, site.defaultAgent, null);
-    }
-    for (const commit of history) {
-      const isOwnStep = ['restore', 'undo', 'redo'].includes(commit.meta.trigger);
-      if (!isOwnStep && counts(commit.meta.agent)) {
-        await note(await this.#reader.treeBefore(commit), commit.tree, commit.meta.agent, commit.oid);
-      }
-    }
-    return [...touched]
-      .map(([path, { agent, snapshot }]) => ({ path, agent, snapshot }))
-      .sort((a, b) => (a.path < b.path ? -1 : 1));
-  }
-}
-
-function withoutUnsaved({ plan, changes, forced }: Prepared): Prepared {
-  const isSaved = (path: RepoPath): boolean => !forced.has(path);
-  return {
-    plan: {
-      write: plan.write.filter(isSaved),
-      delete: plan.delete.filter(isSaved),
-      keep: [...plan.keep, ...[...forced].map((path) => ({ path, reason: 'not-captured' as const }))],
-      contested: plan.contested.filter(({ path }) => isSaved(path)),
-      risky: plan.risky.filter(({ path }) => isSaved(path)),
-    },
-    changes: changes.filter(({ path }) => isSaved(path)),
-    forced: new Set(),
-  };
-}
-
-function isSensitive(path: RepoPath): boolean {
-  const category = riskOf(path);
-  return category === 'system' || category === 'platform';
 }
 
 function describeQuestion(plan: RestorePlan): string {

@@ -146,37 +146,55 @@ export class SnapshotReader {
       return [];
     }
     const after = query.after === undefined ? undefined : await this.commit(query.after);
-    const rows = sessions
-      .map((session) => this.#rows(session, query, after))
-      .map((row) => (sessions.length === 1 ? row : this.#forgiving(row)));
-    const heads = await Promise.all(rows.map((row) => row.next()));
+    const [only] = sessions;
+    if (sessions.length !== 1 || only === undefined) {
+      return this.#merged(sessions, query, after, limit);
+    }
     const found: Snapshot[] = [];
-    while (found.length < limit) {
-      let best = -1;
-      for (const [index, head] of heads.entries()) {
-        const current = heads[best];
-        if (
-          head.done !== true &&
-          (current === undefined || current.done === true || comesFirst(head.value, current.value))
-        ) {
-          best = index;
-        }
-      }
-      const head = heads[best];
-      const row = rows[best];
-      if (head === undefined || head.done === true || row === undefined) {
+    const start = after === undefined ? await this.newest(only) : after.previous;
+    for await (const snapshot of this.#rows(start, query)) {
+      found.push(snapshot);
+      if (found.length === limit) {
         break;
       }
-      found.push(head.value);
-      heads[best] = await row.next();
     }
     return found;
   }
 
+  /** Takes what all sessions have of one second together: within it the ids decide, also between snapshots of one session. */
+  async #merged(
+    sessions: readonly string[],
+    query: SnapshotQuery,
+    after: SnapshotCommit | undefined,
+    limit: number,
+  ): Promise<Snapshot[]> {
+    const rows = sessions.map((session) => this.#forgiving(session, query));
+    const heads = await Promise.all(rows.map((row) => row.next()));
+    const found: Snapshot[] = [];
+    while (found.length < limit) {
+      const times = heads.flatMap((head) => (head.done === true ? [] : [head.value.time]));
+      if (times.length === 0) {
+        break;
+      }
+      const second = Math.max(...times);
+      const together: Snapshot[] = [];
+      for (const [index, row] of rows.entries()) {
+        let head = heads[index];
+        while (head !== undefined && head.done !== true && head.value.time >= second) {
+          together.push(head.value);
+          head = await row.next();
+          heads[index] = head;
+        }
+      }
+      found.push(...together.sort(byTimeThenId).filter((row) => after === undefined || byTimeThenId(after, row) < 0));
+    }
+    return found.slice(0, limit);
+  }
+
   /** One session whose snapshots cannot be read does not hide those of the others. */
-  async *#forgiving(row: AsyncGenerator<Snapshot, void>): AsyncGenerator<Snapshot, void> {
+  async *#forgiving(session: string, query: SnapshotQuery): AsyncGenerator<Snapshot, void> {
     try {
-      yield* row;
+      yield* this.#rows(await this.newest(session), query);
     } catch (error) {
       if (error instanceof CancelledError) {
         throw error;
@@ -185,24 +203,13 @@ export class SnapshotReader {
     }
   }
 
-  async *#rows(
-    session: string,
-    query: SnapshotQuery,
-    after: SnapshotCommit | undefined,
-  ): AsyncGenerator<Snapshot, void> {
-    const continues = after !== undefined && after.meta.session === session;
-    const start = continues ? after.previous : await this.newest(session);
+  /** What the query asks for, from one snapshot back. */
+  async *#rows(start: Oid | null, query: SnapshotQuery): AsyncGenerator<Snapshot, void> {
     if (start === null) {
       return;
     }
     for await (const snapshot of this.#walk(start, query.paths ?? [], PAGE, query.signal)) {
-      const isBelow =
-        after === undefined ||
-        continues ||
-        snapshot.time < after.time ||
-        (snapshot.time === after.time && snapshot.oid > after.oid);
       if (
-        isBelow &&
         (query.agent === undefined || snapshot.agent === query.agent) &&
         (query.trigger === undefined || snapshot.trigger === query.trigger) &&
         (query.turn === undefined || snapshot.turn === query.turn)
@@ -374,8 +381,9 @@ export class SnapshotReader {
   }
 }
 
-function comesFirst(a: Snapshot, b: Snapshot): boolean {
-  return a.time > b.time || (a.time === b.time && a.oid < b.oid);
+/** Newest first; in the same second by id. */
+function byTimeThenId(a: Pick<Snapshot, 'time' | 'oid'>, b: Pick<Snapshot, 'time' | 'oid'>): number {
+  return b.time - a.time || (a.oid < b.oid ? -1 : a.oid === b.oid ? 0 : 1);
 }
 
 function notFound(text: string): BulkheadError {

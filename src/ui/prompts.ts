@@ -1,4 +1,5 @@
 import * as vscode from 'vscode';
+import { systemClock } from '../base/clock';
 import { DisposableStore } from '../base/disposable';
 import { checkSessionName } from '../core/sessionName';
 import { visiblePath } from '../core/repoPath';
@@ -196,33 +197,57 @@ export async function askSessionName(options: {
   });
 }
 
-/** Runs `work` under a notification with a cancel button. */
+/** Work that is done sooner shows no progress: a notification that flashes up hides the one that tells the result. */
+const SHOW_PROGRESS_AFTER_MS = 500;
+
+type Report = (step: string, share: number | null) => void;
+
+/** Runs `work`; when it takes a moment, under a notification with a cancel button. */
 export async function withProgress<T>(
   title: string,
-  work: (progress: { report(step: string, share: number | null): void }, signal: AbortSignal) => Promise<T>,
+  work: (progress: { readonly report: Report }, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  return vscode.window.withProgress(
-    { location: vscode.ProgressLocation.Notification, title, cancellable: true },
-    async (progress, token) => {
-      const abort = new AbortController();
-      const listening = token.onCancellationRequested(() => {
-        abort.abort();
-      });
-      let reached = 0;
-      try {
-        return await work(
-          {
-            report: (step, share) => {
-              const percent = share === null ? reached : Math.max(reached, Math.round(share * 100));
-              progress.report({ message: step, increment: percent - reached });
-              reached = percent;
-            },
-          },
-          abort.signal,
-        );
-      } finally {
-        listening.dispose();
-      }
+  const abort = new AbortController();
+  let latest: Parameters<Report> | undefined;
+  let show: Report = () => undefined;
+  const running = work(
+    {
+      report: (step, share) => {
+        latest = [step, share];
+        show(step, share);
+      },
     },
+    abort.signal,
   );
+  const ended = running.then(
+    () => undefined,
+    // The caller hears of it below.
+    () => undefined,
+  );
+  const timer = systemClock.schedule(SHOW_PROGRESS_AFTER_MS, () => {
+    void vscode.window.withProgress(
+      { location: vscode.ProgressLocation.Notification, title, cancellable: true },
+      async (progress, token) => {
+        const listening = token.onCancellationRequested(() => {
+          abort.abort();
+        });
+        let reached = 0;
+        show = (step, share) => {
+          const percent = share === null ? reached : Math.max(reached, Math.round(share * 100));
+          progress.report({ message: step, increment: percent - reached });
+          reached = percent;
+        };
+        if (latest !== undefined) {
+          show(...latest);
+        }
+        await ended;
+        listening.dispose();
+      },
+    );
+  });
+  try {
+    return await running;
+  } finally {
+    timer.dispose();
+  }
 }

@@ -1,0 +1,213 @@
+import { BulkheadError } from '../base/errors';
+import type { Oid } from '../core/objectId';
+import { isWithin, parentPath, pathProblem, type RepoPath, visiblePath } from '../core/repoPath';
+import { riskOf } from '../core/riskCategory';
+import { diffTrees, type TreeChange } from '../core/treeDiff';
+import type { KeepReason, RestorePlan, SkippedPath, SkipReason } from './api';
+import { MAX_IN_PROCESS } from './contentWriter';
+import type { Materialiser } from './materialise';
+import type { SnapshotStore } from './snapshotStore';
+import type { SnapshotWriter } from './snapshotWriter';
+import type { WorkTree } from './workTree';
+
+export type Consent = 'ask' | 'safe' | 'all';
+
+/** One work tree with all that a restore of it needs. */
+export interface RestoreSite {
+  readonly session: string;
+  readonly workTree: WorkTree;
+  readonly writer: SnapshotWriter;
+  readonly materialiser: Materialiser;
+  /** Who made what is on disk and in no snapshot yet. */
+  readonly defaultAgent: string;
+}
+
+/** What a work tree shall become, and whose changes that would take away. */
+export interface Wanted {
+  /** The tree that the paths are taken from. */
+  readonly tree: Oid;
+  readonly paths: readonly RepoPath[] | undefined;
+  readonly contested: (changes: readonly TreeChange[], live: Oid) => Promise<RestorePlan['contested']>;
+  /** Nothing is asked when the work tree is as a restore left it. */
+  readonly askAboutRisk: boolean;
+}
+
+/** What is on disk now, as a tree, and what that tree does not hold of it. */
+export interface Live {
+  readonly tree: Oid;
+  readonly skipped: readonly SkippedPath[];
+  /** Files that only the safety snapshot holds: nobody can be said to have changed them since. */
+  readonly forced?: ReadonlySet<RepoPath>;
+}
+
+export interface Prepared {
+  readonly plan: RestorePlan;
+  readonly changes: readonly TreeChange[];
+  /** Files that no snapshot holds and that would be overwritten: the safety snapshot takes them. */
+  readonly forced: ReadonlySet<RepoPath>;
+}
+
+/** Says what a restore would write, delete and keep, and what of it somebody has to agree to; changes nothing. */
+export class RestorePlanner {
+  readonly #store: SnapshotStore;
+
+  constructor(store: SnapshotStore) {
+    this.#store = store;
+  }
+
+  /**
+   * @param known what is on disk; absent: it is looked at now
+   * @throws BulkheadError `name-not-allowed` for a snapshot with a name that must not be written
+   */
+  async prepare(
+    site: RestoreSite,
+    wanted: Wanted,
+    consent: Consent,
+    signal: AbortSignal | undefined,
+    known?: Live,
+  ): Promise<Prepared> {
+    const { tree: live, skipped, forced: taken }: Live = known ?? (await site.writer.live(signal, wanted.paths));
+    const notHeld = new Map(skipped.map(({ path, reason }) => [path, reason]));
+    const all = (await this.#diff(live, wanted.tree, wanted.paths)).filter(
+      ({ path }) => wanted.paths === undefined || wanted.paths.some((asked) => isWithin(path, asked)),
+    );
+    for (const { path } of all) {
+      const problem = pathProblem(path);
+      if (problem !== undefined) {
+        throw new BulkheadError(
+          'damaged',
+          'name-not-allowed',
+          `The snapshot holds the name ${visiblePath(path)}, which is not written into a work tree: ${problem}. Nothing was written.`,
+          {
+            data: { path: visiblePath(path) },
+          },
+        );
+      }
+    }
+    const contested = await wanted.contested(
+      taken === undefined ? all : all.filter(({ path }) => !taken.has(path)),
+      live,
+    );
+    const contestedPaths = new Set(contested.map(({ path }) => path));
+    const keep: { path: RepoPath; reason: KeepReason }[] = [];
+    const changes: TreeChange[] = [];
+    const forced = new Set<RepoPath>();
+    const deleted = new Set(all.filter(({ newMode }) => newMode === null).map(({ path }) => path));
+    for (const change of all) {
+      const { path } = change;
+      const isRisky = wanted.askAboutRisk && isSensitive(path);
+      const reason =
+        consent === 'safe' && (contestedPaths.has(path) || isRisky)
+          ? 'left-out'
+          : this.#obstacle(site, change, deleted, notHeld.get(path), forced);
+      if (reason === undefined) {
+        changes.push(change);
+      } else {
+        keep.push({ path, reason });
+      }
+    }
+    const paths = new Set(changes.map(({ path }) => path));
+    const plan: RestorePlan = {
+      write: changes.filter(({ newMode }) => newMode !== null).map(({ path }) => path),
+      delete: changes.filter(({ newMode }) => newMode === null).map(({ path }) => path),
+      keep,
+      contested: contested.filter(({ path }) => paths.has(path)),
+      risky: wanted.askAboutRisk
+        ? changes.filter(({ path }) => isSensitive(path)).map(({ path }) => ({ path, category: riskOf(path) }))
+        : [],
+    };
+    return { plan, changes, forced };
+  }
+
+  /** What keeps a path from being written or deleted; notes what the safety snapshot has to take along. */
+  #obstacle(
+    site: RestoreSite,
+    change: TreeChange,
+    deleted: ReadonlySet<RepoPath>,
+    notHeld: SkipReason | undefined,
+    forced: Set<RepoPath>,
+  ): KeepReason | undefined {
+    const { path, oldMode, newMode } = change;
+    const { workTree } = site;
+    if (oldMode === '160000' || newMode === '160000') {
+      return 'nested-repository';
+    }
+    if (notHeld === 'too-large') {
+      // The live tree has an earlier content of it.
+      if (workTree.kind(path) === 'file') {
+        forced.add(path);
+      }
+    } else if (notHeld !== undefined && notHeld !== 'vanished') {
+      return 'not-captured';
+    }
+    if (newMode === null) {
+      return undefined;
+    }
+    for (let folder = parentPath(path); folder !== ''; folder = parentPath(folder)) {
+      const kind = workTree.kind(folder);
+      if ((kind === 'link' || kind === 'file' || kind === 'special') && !deleted.has(folder)) {
+        return 'beyond-link';
+      }
+      if (kind === 'folder' && workTree.isNestedRepository(folder)) {
+        return 'nested-repository';
+      }
+    }
+    const kind = workTree.kind(path);
+    if (kind === 'folder') {
+      return this.#holdsOnly(workTree, path, deleted) ? undefined : 'folder-in-the-way';
+    }
+    if (kind === 'special') {
+      return 'not-captured';
+    }
+    if (oldMode === null && (kind === 'file' || kind === 'link')) {
+      // Ignored or too large: in no snapshot yet.
+      const content = workTree.read(path, MAX_IN_PROCESS);
+      if (content.kind === 'unreadable') {
+        return 'not-captured';
+      }
+      forced.add(path);
+    }
+    return undefined;
+  }
+
+  /** Whether a folder holds nothing but files that the restore deletes. */
+  #holdsOnly(workTree: WorkTree, folder: RepoPath, deleted: ReadonlySet<RepoPath>): boolean {
+    if (workTree.isNestedRepository(folder)) {
+      return false;
+    }
+    return workTree
+      .list(folder)
+      .every(({ path, kind }) => (kind === 'folder' ? this.#holdsOnly(workTree, path, deleted) : deleted.has(path)));
+  }
+
+  #diff(from: Oid, to: Oid, paths?: readonly RepoPath[]): Promise<TreeChange[]> {
+    return diffTrees(
+      (oid) => this.#store.tree(oid),
+      this.#store.format,
+      from,
+      to,
+      paths === undefined ? {} : { paths },
+    );
+  }
+}
+
+/** Leaves out what no snapshot holds. */
+export function withoutUnsaved({ plan, changes, forced }: Prepared): Prepared {
+  const isSaved = (path: RepoPath): boolean => !forced.has(path);
+  return {
+    plan: {
+      write: plan.write.filter(isSaved),
+      delete: plan.delete.filter(isSaved),
+      keep: [...plan.keep, ...[...forced].map((path) => ({ path, reason: 'not-captured' as const }))],
+      contested: plan.contested.filter(({ path }) => isSaved(path)),
+      risky: plan.risky.filter(({ path }) => isSaved(path)),
+    },
+    changes: changes.filter(({ path }) => isSaved(path)),
+    forced: new Set(),
+  };
+}
+
+function isSensitive(path: RepoPath): boolean {
+  const category = riskOf(path);
+  return category === 'system' || category === 'platform';
+}
