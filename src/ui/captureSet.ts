@@ -15,6 +15,9 @@ import type { ErrorDisplay } from './showError';
 /** Each start looks at a whole work tree. */
 const STARTS_AT_ONCE = 4;
 
+/** The editor's watcher starts a while after it was asked for, and does not tell when: what was written meanwhile is looked for once. */
+const LATE_WATCHER_MS = 2000;
+
 interface Running {
   readonly path: string;
   readonly capture: Capture;
@@ -150,6 +153,11 @@ export class CaptureSet {
         }),
       );
       owned.add(watch(path, capture, this.#saves));
+      owned.add(
+        systemClock.schedule(LATE_WATCHER_MS, () => {
+          capture.doubt('the watcher may have started late');
+        }),
+      );
       this.#running.set(ref, { path, capture, owned });
     } catch (error) {
       this.#errors.showOnce(vscode.l10n.t('Cannot record a session.'), error);
