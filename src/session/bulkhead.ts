@@ -468,8 +468,14 @@ export class Bulkhead {
     return result;
   }
 
-  /** Records what happens in a work tree from now on. */
-  async capture(ref: SessionRef, options: { readonly ownWindow: boolean }): Promise<Capture> {
+  /**
+   * Records what happens in a work tree from now on.
+   * @param options.isSaving whether an editor of this window is writing a file: nothing is booked as an outside write then
+   */
+  async capture(
+    ref: SessionRef,
+    options: { readonly ownWindow: boolean; readonly isSaving?: () => boolean },
+  ): Promise<Capture> {
     const site = await this.#sites.of(ref);
     const lease = new CaptureLease(this.#host, this.#storage.locks, ref, options);
     const capture = new Capture(
@@ -478,6 +484,7 @@ export class Bulkhead {
         session: ref,
         root: site.workTree.root,
         outsideAgent: defaultAgent(ref),
+        isSaving: options.isSaving ?? (() => false),
         checkpoint: (request) => this.#checkpoint(request),
       },
       lease,

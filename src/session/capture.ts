@@ -16,6 +16,8 @@ export interface CaptureTarget {
   readonly root: string;
   /** Who is taken for the writer of what came from outside. */
   readonly outsideAgent: string;
+  /** Whether an editor of this window is writing a file right now. */
+  readonly isSaving: () => boolean;
   readonly checkpoint: (request: CheckpointRequest) => Promise<CheckpointResult & { readonly rulesChanged: boolean }>;
 }
 
@@ -133,11 +135,23 @@ export class Capture {
     const { clock, settings } = this.#host;
     this.#quiet?.dispose();
     this.#quiet = clock.schedule(settings.quietMs, () => {
-      this.#fire();
+      this.#fireUnlessSaving();
     });
     // Counted from the first event: a folder that is never quiet is recorded all the same.
     this.#deadline ??= clock.schedule(settings.maxWaitMs, () => {
+      this.#fireUnlessSaving();
+    });
+  }
+
+  /** Not while a save is under way: what its editor has written already would be booked as somebody else's. */
+  #fireUnlessSaving(): void {
+    if (!this.#target.isSaving()) {
       this.#fire();
+      return;
+    }
+    this.#quiet?.dispose();
+    this.#quiet = this.#host.clock.schedule(this.#host.settings.quietMs, () => {
+      this.#fireUnlessSaving();
     });
   }
 

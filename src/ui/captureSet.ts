@@ -145,7 +145,10 @@ export class CaptureSet {
 
   async #start(ref: SessionRef, path: string): Promise<void> {
     try {
-      const capture = await this.#bulkhead.capture(ref, { ownWindow: this.#own.has(ref) });
+      const capture = await this.#bulkhead.capture(ref, {
+        ownWindow: this.#own.has(ref),
+        isSaving: () => this.#saves.isSaving,
+      });
       const owned = new DisposableStore();
       owned.add(
         capture.onDidFail((error) => {

@@ -22,6 +22,10 @@ export class PendingSaves implements Disposable {
     this.#clock = clock;
   }
 
+  get isSaving(): boolean {
+    return this.#pending.size > 0;
+  }
+
   begin(path: string): void {
     const before = this.#pending.get(path);
     before?.timer.dispose();

@@ -92,4 +92,26 @@ describe('capture', () => {
     );
     assert.deepEqual(files, [], `the restore recorded more than its path (${to})`);
   });
+
+  it('books nothing as an outside write while an editor is saving', async () => {
+    let saving = true;
+    const other = await world.open();
+    const { id, path } = await other.createSession({ from: { kind: 'head' } });
+    const clone = path ?? assert.fail('no clone');
+    const own = await other.capture(id, { ownWindow: true, isSaving: () => saving });
+    await own.flush();
+    const snapshotMade = new Promise<void>((resolve) => {
+      other.onDidChangeSnapshots(() => {
+        resolve();
+      });
+    });
+    write(clone, 'a.txt', 'saved\n');
+    own.doubt('in the middle of a save');
+    await own.saved(join(clone, 'a.txt'));
+    saving = false;
+    await snapshotMade;
+    await own.flush();
+    const [newest] = await other.snapshots({ session: id });
+    assert.deepEqual([newest?.trigger, newest?.agent], ['save', 'user']);
+  });
 });

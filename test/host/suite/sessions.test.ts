@@ -59,7 +59,9 @@ describe('sessions in the editor', () => {
     const snapshot = await snapshotAfter(here.bulkhead, session.id, async () => {
       write(session.path, 'src/new file.js', 'export {};\n');
     });
-    assert.deepEqual([snapshot.subject, snapshot.trigger], ['Add src/new file.js', 'external']);
+    assert.equal(snapshot.subject, 'Add src/new file.js');
+    // On a slow machine the look that follows the start of the watcher finds it first.
+    assert.match(snapshot.trigger, /^(external|reconcile)$/);
   });
 
   it('finds files in folders that are made at once', async () => {
