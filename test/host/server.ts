@@ -11,6 +11,8 @@ export interface ServerOptions {
   readonly settings?: Readonly<Record<string, unknown>>;
   /** Added to the environment of the server and so of the extension host. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Ask whether a folder is to be trusted, as VS Code does by default. */
+  readonly workspaceTrust?: boolean;
   /** Extensions to install before the start: `.vsix` files, or folders that are used in place. */
   readonly extensions?: readonly string[];
   /**
@@ -120,7 +122,7 @@ async function start(
       'none',
       '--disable-telemetry',
       '--disable-update-check',
-      '--disable-workspace-trust',
+      ...(options.workspaceTrust === true ? [] : ['--disable-workspace-trust']),
       '--disable-getting-started-override',
       '--ignore-last-opened',
       // Without it the payload below is ignored silently, and tests never start.
