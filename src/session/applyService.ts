@@ -3,7 +3,7 @@ import { writeCommit } from '../core/commitObject';
 import type { Oid } from '../core/objectId';
 import { baseRef } from '../core/refName';
 import type { SessionRecord } from '../core/sessionRecord';
-import { diffTrees, type TreeChange } from '../core/treeDiff';
+import type { TreeChange } from '../core/treeDiff';
 import { fetchInto } from '../git/porcelain';
 import { lastValue } from '../git/repositoryConfig';
 import type { ApplyRequest, ApplyResult } from './api';
@@ -109,13 +109,7 @@ export class ApplyService {
   }
 
   #changes(record: SessionRecord, tree: Oid, request: ApplyRequest): Promise<TreeChange[]> {
-    return diffTrees(
-      (oid) => this.#store.tree(oid),
-      this.#store.format,
-      record.base.tree,
-      tree,
-      request.paths === undefined ? {} : { paths: request.paths },
-    );
+    return this.#store.diff(record.base.tree, tree, request.paths);
   }
 
   #requireChanges(record: SessionRecord, changes: readonly TreeChange[]): void {

@@ -1,7 +1,6 @@
 import { type ChangeMap, contendedPaths, type EntryChange, excludedBy } from '../core/contention';
 import type { Oid } from '../core/objectId';
 import type { RepoPath } from '../core/repoPath';
-import { diffTrees } from '../core/treeDiff';
 import type { ContendedPath } from './api';
 import type { SnapshotStore } from './snapshotStore';
 
@@ -59,7 +58,7 @@ export class ContentionService {
       return known;
     }
     const map = new Map<RepoPath, EntryChange>();
-    for (const change of await diffTrees((oid) => this.#store.tree(oid), this.#store.format, from, to)) {
+    for (const change of await this.#store.diff(from, to)) {
       map.set(change.path, {
         old: change.oldMode === null || change.oldOid === null ? null : { mode: change.oldMode, oid: change.oldOid },
         new: change.newMode === null || change.newOid === null ? null : { mode: change.newMode, oid: change.newOid },

@@ -2,7 +2,7 @@ import { BulkheadError } from '../base/errors';
 import type { Oid } from '../core/objectId';
 import { isWithin, parentPath, pathProblem, type RepoPath, visiblePath } from '../core/repoPath';
 import { riskOf } from '../core/riskCategory';
-import { diffTrees, type TreeChange } from '../core/treeDiff';
+import type { TreeChange } from '../core/treeDiff';
 import type { KeepReason, RestorePlan, SkippedPath, SkipReason } from './api';
 import { MAX_IN_PROCESS } from './contentWriter';
 import type { Materialiser } from './materialise';
@@ -68,7 +68,7 @@ export class RestorePlanner {
   ): Promise<Prepared> {
     const { tree: live, skipped, forced: taken }: Live = known ?? (await site.writer.live(signal, wanted.paths));
     const notHeld = new Map(skipped.map(({ path, reason }) => [path, reason]));
-    const all = (await this.#diff(live, wanted.tree, wanted.paths)).filter(
+    const all = (await this.#store.diff(live, wanted.tree, wanted.paths)).filter(
       ({ path }) => wanted.paths === undefined || wanted.paths.some((asked) => isWithin(path, asked)),
     );
     for (const { path } of all) {
@@ -178,16 +178,6 @@ export class RestorePlanner {
     return workTree
       .list(folder)
       .every(({ path, kind }) => (kind === 'folder' ? this.#holdsOnly(workTree, path, deleted) : deleted.has(path)));
-  }
-
-  #diff(from: Oid, to: Oid, paths?: readonly RepoPath[]): Promise<TreeChange[]> {
-    return diffTrees(
-      (oid) => this.#store.tree(oid),
-      this.#store.format,
-      from,
-      to,
-      paths === undefined ? {} : { paths },
-    );
   }
 }
 

@@ -1,7 +1,6 @@
 import { BulkheadError, messageOf } from '../base/errors';
 import type { Oid } from '../core/objectId';
 import { baseName, type RepoPath } from '../core/repoPath';
-import { diffTrees, type TreeChange } from '../core/treeDiff';
 import { undoState } from '../core/undoStack';
 import { CancelledError } from '../git/gitError';
 import type { CheckpointResult, RestorePlan, RestoreResult } from './api';
@@ -260,12 +259,12 @@ export class RestoreService {
   }
 
   async #reverse(site: RestoreSite, done: SnapshotCommit, before: Oid): Promise<Wanted> {
-    const touched = await this.#diff(done.tree, before);
+    const touched = await this.#store.diff(done.tree, before);
     return {
       tree: before,
       paths: touched.map(({ path }) => path),
       contested: async (changes, live) => {
-        const since = new Set((await this.#diff(done.tree, live)).map(({ path }) => path));
+        const since = new Set((await this.#store.diff(done.tree, live)).map(({ path }) => path));
         const others = changes.filter(({ path }) => since.has(path));
         return others.length === 0
           ? []
@@ -273,16 +272,6 @@ export class RestoreService {
       },
       askAboutRisk: false,
     };
-  }
-
-  #diff(from: Oid, to: Oid, paths?: readonly RepoPath[]): Promise<TreeChange[]> {
-    return diffTrees(
-      (oid) => this.#store.tree(oid),
-      this.#store.format,
-      from,
-      to,
-      paths === undefined ? {} : { paths },
-    );
   }
 }
 

@@ -4,7 +4,6 @@ import { shadowRef } from '../core/refName';
 import { isWithin, type RepoPath } from '../core/repoPath';
 import { isSessionRef } from '../core/sessionId';
 import { parseMessage, type SnapshotMeta } from '../core/snapshotMessage';
-import { diffTrees } from '../core/treeDiff';
 import { CancelledError } from '../git/gitError';
 import type { Snapshot, SnapshotQuery } from './api';
 import type { Host } from './host';
@@ -300,7 +299,7 @@ export class SnapshotReader {
 
   async #touches(commit: SnapshotCommit, paths: readonly RepoPath[]): Promise<boolean> {
     const before = await this.treeBefore(commit);
-    const changes = await diffTrees((oid) => this.#store.tree(oid), this.#store.format, before, commit.tree, { paths });
+    const changes = await this.#store.diff(before, commit.tree, paths);
     return changes.some(({ path }) => paths.some((wanted) => isWithin(path, wanted)));
   }
 

@@ -5,6 +5,7 @@ import { BulkheadError, errnoOf, ioError } from '../base/errors';
 import { emptyTreeOid, type ObjectFormat, type Oid } from '../core/objectId';
 import { parseCommit, type ParsedCommit } from '../core/commitObject';
 import type { RepoPath } from '../core/repoPath';
+import { diffTrees, type TreeChange } from '../core/treeDiff';
 import { findEntry, type TreeEntry } from '../core/treeObject';
 import { CatFile } from '../git/catFile';
 import { formatConfig, type ConfigSection } from '../git/configFile';
@@ -126,6 +127,11 @@ export class SnapshotStore {
       });
     }
     return object.body;
+  }
+
+  /** What differs between two trees, read through the cache; null is a tree without entries. With `paths` only those and what is below them. */
+  diff(from: Oid | null, to: Oid | null, paths?: readonly RepoPath[]): Promise<TreeChange[]> {
+    return diffTrees((oid) => this.tree(oid), this.format, from, to, paths === undefined ? {} : { paths });
   }
 
   /** Finds a path in a tree; undefined when it is not there. */

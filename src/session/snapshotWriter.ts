@@ -9,7 +9,7 @@ import { claimRef, closedRef, shadowRef } from '../core/refName';
 import type { RepoPath } from '../core/repoPath';
 import { formatMessage, parseMessage, type Trigger } from '../core/snapshotMessage';
 import { subjectFor } from '../core/subject';
-import { diffTrees, type TreeChange } from '../core/treeDiff';
+import type { TreeChange } from '../core/treeDiff';
 import { CancelledError } from '../git/gitError';
 import type { RefMove } from '../git/updateRef';
 import type { ChangeStatus, CheckpointResult, PathChange, SkippedPath } from './api';
@@ -334,7 +334,7 @@ export class SnapshotWriter {
     ) {
       return [];
     }
-    return (await diffTrees((oid) => this.#store.tree(oid), this.#store.format, before, now)).map(({ path }) => path);
+    return (await this.#store.diff(before, now)).map(({ path }) => path);
   }
 
   /** Paths of the tracked trees that the parent tree does not have. */
@@ -344,7 +344,7 @@ export class SnapshotWriter {
       if (tree === null) {
         continue;
       }
-      for (const change of await diffTrees((oid) => this.#store.tree(oid), this.#store.format, parent, tree)) {
+      for (const change of await this.#store.diff(parent, tree)) {
         if (change.oldMode === null) {
           paths.push(change.path);
         }

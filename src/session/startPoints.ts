@@ -1,6 +1,5 @@
 import { BulkheadError } from '../base/errors';
 import { emptyTreeOid, type Oid } from '../core/objectId';
-import { diffTrees } from '../core/treeDiff';
 import { type CreateRequest, type Session, type SessionRef, WORKSPACE } from './api';
 import type { Host } from './host';
 import type { ResolvedStart } from './sessionService';
@@ -118,7 +117,7 @@ export class StartPoints {
       return;
     }
     onProgress?.('Carrying work over', null);
-    const changes = await diffTrees((oid) => this.#store.tree(oid), this.#store.format, from, start.tree);
+    const changes = await this.#store.diff(from, start.tree);
     await this.#sites.withMaterialiser(clone, (materialiser) =>
       materialiser.write(changes.filter(({ newMode, oldMode }) => newMode !== '160000' && oldMode !== '160000')),
     );

@@ -1,6 +1,6 @@
 import type { Oid } from '../core/objectId';
 import type { RepoPath } from '../core/repoPath';
-import { diffTrees, type TreeChange } from '../core/treeDiff';
+import type { TreeChange } from '../core/treeDiff';
 import type { RestorePlan } from './api';
 import type { RestoreSite } from './restorePlanner';
 import type { SnapshotCommit, SnapshotReader } from './snapshotReader';
@@ -49,7 +49,7 @@ export class Touches {
     const history = await this.#reader.history(site.session, { until: since });
     const [newest] = history;
     const note = async (from: Oid, to: Oid, agent: string, snapshot: Oid | null): Promise<void> => {
-      for (const { path } of await diffTrees((oid) => this.#store.tree(oid), this.#store.format, from, to)) {
+      for (const { path } of await this.#store.diff(from, to)) {
         if (paths.has(path) && !touched.has(path)) {
           touched.set(path, { agent, snapshot });
         }

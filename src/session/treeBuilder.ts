@@ -1,7 +1,7 @@
 import type { Oid } from '../core/objectId';
 import { emptyTreeOid } from '../core/objectId';
 import type { RepoPath } from '../core/repoPath';
-import { diffTrees, type TreeChange } from '../core/treeDiff';
+import type { TreeChange } from '../core/treeDiff';
 import { findEntry, spliceTree, type TreeEdit } from '../core/treeObject';
 import type { SnapshotStore } from './snapshotStore';
 
@@ -17,7 +17,7 @@ export async function changesOf(store: SnapshotStore, from: Oid, to: Oid, edits:
   for (const [path, edit] of edits) {
     const before = await store.entry(from, path);
     if (before?.mode === '40000') {
-      return diffTrees((oid) => store.tree(oid), store.format, from, to);
+      return store.diff(from, to);
     }
     if (before?.oid === edit?.oid && before?.mode === edit?.mode) {
       continue;
