@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { threadId } from 'node:worker_threads';
-import { readFileSync, renameSync, rmdirSync, unlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmdirSync, unlinkSync, writeFileSync } from 'node:fs';
 import { lockSync } from 'proper-lockfile';
 import { wait } from '../base/clock';
 import { errnoOf, ioError, messageOf } from '../base/errors';
@@ -48,6 +48,11 @@ export class LockFolder {
 
   file(name: string): string {
     return join(this.#folder, name);
+  }
+
+  /** Whether the lock is held at this moment, by whomever. */
+  isHeld(name: string): boolean {
+    return existsSync(`${this.file(name)}.lock`);
   }
 
   /** Who holds a lock now, as far as it told. */

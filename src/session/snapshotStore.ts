@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { randomBytes } from 'node:crypto';
@@ -153,6 +154,11 @@ export class SnapshotStore {
 
   async ref(name: string): Promise<Oid | null> {
     return (await this.reader.read(name))?.oid ?? null;
+  }
+
+  /** Whether a ref is there, sound or damaged. Cheap when it is not, which is what a save expects of a claim. */
+  async hasRef(name: string): Promise<boolean> {
+    return existsSync(join(this.gitDir, name)) || (await this.reader.info(name)) !== undefined;
   }
 
   /**

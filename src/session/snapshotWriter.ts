@@ -22,11 +22,11 @@ import { describeHolder, type Holder } from './processIdentity';
 import { refLocked, type SnapshotStore } from './snapshotStore';
 import { StatCache } from './statCache';
 import { changesOf, editTree, type PathEdits } from './treeBuilder';
+import { WriterTurn } from './writerTurn';
 import type { WorkTree } from './workTree';
 
 /** Trace's number. */
 const TRIES = 16;
-const LOCK_WAIT_MS = 5000;
 const CLAIM_WAIT_MS = 10_000;
 
 export interface SnapshotRequest {
@@ -65,10 +65,14 @@ type Published =
   | { readonly kind: 'made'; readonly oid: Oid }
   /** Another writer moved the ref first. */
   | { readonly kind: 'lost-race' }
-  /** Somebody is restoring, applying or deleting. */
-  | { readonly kind: 'claimed' }
   /** Git's own lock file of the ref is in the way. */
   | { readonly kind: 'ref-locked'; readonly error: BulkheadError };
+
+/**
+ * Recorded even when nothing changed, because moving the ref is what keeps others out: whoever looked for a claim before
+ * this one was taken has the old newest snapshot in hand and loses the race. (A person is promised them anyway.)
+ */
+const FENCES: ReadonlySet<Trigger> = new Set<Trigger>(['before-restore', 'before-apply', 'final']);
 
 /** After so many tries a lock file of git's is reported: git itself has waited 0.1 s each time. */
 const REF_LOCK_TRIES = 4;
@@ -182,33 +186,39 @@ export class SnapshotWriter {
   }
 
   async #snapshot(request: SnapshotRequest): Promise<Recorded | 'claimed'> {
-    const holder = await newHolder(this.#host, 'checkpoint', request.agent);
-    const locked = await this.#locks.acquire(this.#site.session, {
-      holder,
-      waitMs: LOCK_WAIT_MS,
-      record: true,
-      onWait: (other) => {
+    const turn = new WriterTurn(this.#locks, this.#site.session, () =>
+      newHolder(this.#host, 'checkpoint', request.agent),
+    );
+    const queue = (): Promise<void> =>
+      turn.take((other) => {
         this.#onWaiting({ what: 'lock', holder: this.#describe(other) });
-      },
-    });
+      });
     try {
-      // A holder that hangs does not cost us the save: compare-and-swap judges, the lock only spares wasted work.
-      return await this.#tryUntilDone(request, locked.kind === 'held');
+      if (turn.isTaken()) {
+        await queue();
+      }
+      return await this.#tryUntilDone(request, turn, queue);
     } finally {
       this.#onWaiting(null);
-      if (locked.kind === 'held') {
-        locked.release();
-      }
+      turn.release();
     }
   }
 
-  async #tryUntilDone(request: SnapshotRequest, holdsLock: boolean): Promise<Recorded | 'claimed'> {
+  async #tryUntilDone(
+    request: SnapshotRequest,
+    turn: WriterTurn,
+    queue: () => Promise<void>,
+  ): Promise<Recorded | 'claimed'> {
     let newest = this.#newest ?? (await this.#readNewest());
     for (let attempt = 1; ; attempt++) {
       if (request.signal?.aborted === true) {
         throw new CancelledError();
       }
-      const { tree, edits, skipped, rulesChanged } = await this.#build(newest, request);
+      // Asked now that the old value of the ref is known, and answered while the files are read: see FENCES.
+      const [{ tree, edits, skipped, rulesChanged }, isClaimed] = await Promise.all([
+        this.#build(newest, request),
+        this.#isClaimed(request),
+      ]);
       const answer = (snapshot: Oid | null, current: Oid | null, changes: readonly TreeChange[]): Recorded => ({
         session: this.#site.session,
         snapshot,
@@ -218,7 +228,7 @@ export class SnapshotWriter {
         skipped,
         rulesChanged,
       });
-      if (tree === newest.tree && newest.oid !== null && request.always !== true) {
+      if (tree === newest.tree && newest.oid !== null && request.always !== true && !FENCES.has(request.trigger)) {
         // What we take for the newest may be out of date, and then "no change" would be wrong.
         if ((await this.#store.ref(shadowRef(this.#site.session))) === newest.oid) {
           return answer(null, newest.oid, []);
@@ -226,13 +236,13 @@ export class SnapshotWriter {
         newest = await this.#readNewest();
         continue;
       }
+      if (isClaimed) {
+        return 'claimed';
+      }
       const changes = await changesOf(this.#store, newest.tree, tree, edits);
-      const published = await this.#publish(newest, tree, changes, skipped, request, holdsLock);
+      const published = await this.#publish(newest, tree, changes, skipped, request, turn.isHeld);
       if (published.kind === 'made') {
         return answer(published.oid, published.oid, changes);
-      }
-      if (published.kind === 'claimed') {
-        return 'claimed';
       }
       if (published.kind === 'ref-locked' && attempt >= REF_LOCK_TRIES) {
         throw published.error;
@@ -247,9 +257,15 @@ export class SnapshotWriter {
         );
       }
       this.#onWaiting({ what: 'race', holder: this.#describe(await this.#locks.holder(this.#site.session)) });
+      await queue();
       await wait(this.#host.clock, 1 + this.#host.random.fraction() * 8 * Math.min(attempt, 4));
       newest = await this.#readNewest();
     }
+  }
+
+  /** Nobody else records a work tree while somebody restores, applies or deletes it. */
+  async #isClaimed(request: SnapshotRequest): Promise<boolean> {
+    return request.underClaim !== true && (await this.#store.hasRef(claimRef(this.#site.session)));
   }
 
   #describe(holder: Holder | undefined): string {
@@ -443,12 +459,12 @@ export class SnapshotWriter {
       'commit',
       writeCommit({ tree, parents, author: person, committer: person, message }),
     );
-    // Nobody else records a work tree while somebody restores, applies or deletes it.
-    const claim = request.underClaim === true ? this.#claims.ownClaim(session) : null;
-    const moves: RefMove[] = [
-      { ref: shadowRef(session), from: newest.oid, to: oid },
-      { ref: claimRef(session), from: claim, to: claim },
-    ];
+    const moves: RefMove[] = [{ ref: shadowRef(session), from: newest.oid, to: oid }];
+    if (request.underClaim === true) {
+      // Whoever lost its claim must not go on.
+      const claim = this.#claims.ownClaim(session);
+      moves.push({ ref: claimRef(session), from: claim, to: claim });
+    }
     if (closes !== null) {
       moves.push({ ref: closedRef(session, closes), from: null, to: newest.oid });
     }
@@ -459,7 +475,7 @@ export class SnapshotWriter {
         this.#onMoved();
         return { kind: 'made', oid };
       case 'moved':
-        return { kind: result.ref === claimRef(session) && claim === null ? 'claimed' : 'lost-race' };
+        return { kind: 'lost-race' };
       case 'locked':
         if (holdsLock && result.ref === shadowRef(session) && result.ageMs > STALE_REF_LOCK_MS) {
           // A transaction of ours takes milliseconds, and nobody else of us writes this ref now: a killed git left it.

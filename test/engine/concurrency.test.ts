@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, rmSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BulkheadError } from '../../src/base/errors';
 import { CHAIN_MAX_SNAPSHOTS } from '../../src/core/chain';
@@ -9,12 +11,38 @@ import type { Session } from '../../src/session/api';
 import type { Bulkhead } from '../../src/session/bulkhead';
 import { useOwnHome } from '../support/environment';
 import { git, gitLine } from '../support/git';
+import { repo } from '../support/repo';
 import { contentAt, treeOf } from '../support/snapshotTree';
+import { temporaryFolder } from '../support/temporary';
 import { checkpoint, cloneOf, EngineWorld, fsck, pathOf, read, restoreAll, snapshotOf, write } from './world';
 import { race, startWorker } from './workers';
 
 const WRITERS = 8;
 const EACH = 4;
+
+/** A filter program that stops in the middle of a file until it is let through. */
+class Gates {
+  readonly #folder = temporaryFolder('gates');
+
+  filter(name: string): string {
+    const at = join(this.#folder, name);
+    execFileSync('mkfifo', [`${at}.reached`, `${at}.open`]);
+    return `if [ -e '${at}.closed' ]; then echo > '${at}.reached'; cat '${at}.open' > /dev/null; fi; cat`;
+  }
+
+  /** The next file stops; those after it pass. */
+  close(name: string): { readonly reached: Promise<void>; readonly open: () => Promise<void> } {
+    const at = join(this.#folder, name);
+    writeFileSync(`${at}.closed`, '');
+    return {
+      reached: readFile(`${at}.reached`).then(() => {
+        rmSync(`${at}.closed`);
+      }),
+      open: () => writeFile(`${at}.open`, ''),
+    };
+  }
+}
+
 const numbers = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
 
 describe('concurrency', () => {
@@ -292,6 +320,64 @@ describe('concurrency', () => {
     assert.equal(gitLine(['for-each-ref', 'refs/bulkhead/claims'], world.store), '');
   });
 
+  it('lets nobody publish between a safety snapshot and the restore, who had looked for a claim before it was taken', async function () {
+    if (process.platform === 'win32') {
+      this.skip();
+    }
+    const gates = new Gates();
+    const gated = new EngineWorld((folder) =>
+      repo(folder)
+        .config('filter.gate.clean', gates.filter('clean'))
+        .config('filter.gate.smudge', gates.filter('smudge'))
+        .file('.gitattributes', '*.slow filter=gate\n')
+        .file('saved.slow', 'one\n')
+        .file('restored.slow', 'one\n')
+        .commit('first'),
+    );
+    const allowedFilters = ['gate'];
+    const [window, other] = [await gated.open({ allowedFilters }), await gated.open({ allowedFilters })];
+    const session = await window.createSession({ from: { kind: 'head' } });
+    const clone = cloneOf(session);
+    write(clone, 'restored.slow', 'two\n');
+    await checkpoint(window, session);
+    await checkpoint(other, session);
+    const triggers = async (): Promise<string[]> =>
+      (await window.snapshots({ session: session.id })).map(({ trigger }) => trigger).slice(0, 3);
+    write(clone, 'saved.slow', 'two\n');
+    const saving = gates.close('clean');
+    const save = other.checkpoint({
+      session: session.id,
+      trigger: 'save',
+      agent: 'user',
+      paths: [pathOf('saved.slow')],
+    });
+    await saving.reached;
+    const writing = gates.close('smudge');
+    const restore = window.restore({
+      session: session.id,
+      target: session.newest ?? '',
+      paths: [pathOf('restored.slow')],
+      consent: 'all',
+      agent: 'user',
+    });
+    await writing.reached;
+    const waits = new Promise<void>((resolve) => {
+      other.onDidChangeWaiting(() => {
+        if (other.waiting().some(({ what }) => what === 'claim')) {
+          resolve();
+        }
+      });
+    });
+    await saving.open();
+    await Promise.race([waits, save]);
+    assert.deepEqual(await triggers(), ['before-restore', 'manual', 'start']);
+    await writing.open();
+    await Promise.all([restore, save]);
+    assert.deepEqual(await triggers(), ['save', 'restore', 'before-restore']);
+    fsck(gated.store);
+    await gated.close();
+  });
+
   it('makes no snapshot of unchanged content or of new times', async () => {
     const session = await newSession();
     const now = Date.now() / 1000 - 5;
@@ -319,15 +405,15 @@ describe('concurrency', () => {
     git(['update-ref', session.shadowRef, last], world.store);
     const other = await world.open();
     const { snapshot, undo } = await restoreAll(other, session, first);
-    assert.equal(undo, last);
+    assert.equal(treeOf(world.store, undo ?? ''), treeOf(world.store, last));
     assert.equal(gitLine(['rev-parse', `refs/bulkhead/closed/${session.id}/1`], world.store), last);
-    assert.equal(gitLine(['rev-list', '--count', session.shadowRef], world.store), '1');
+    assert.equal(gitLine(['rev-list', '--count', session.shadowRef], world.store), '2');
     assert.deepEqual(
       (await other.snapshots({ session: session.id })).map(({ oid }) => oid),
-      [snapshot, last, first],
+      [snapshot, undo, last, first],
     );
-    assert.equal((await other.session(session.id)).snapshots, CHAIN_MAX_SNAPSHOTS + 1);
-    assert.equal((await other.resolveSnapshot(`${snapshot ?? ''}^`)).oid, last);
+    assert.equal((await other.session(session.id)).snapshots, CHAIN_MAX_SNAPSHOTS + 2);
+    assert.equal((await other.resolveSnapshot(`${undo ?? ''}^`)).oid, last);
     assert.equal((await other.resolveSnapshot(last.slice(0, 12))).oid, last);
     await other.undo({ session: session.id, consent: 'ask' });
     assert.equal(read(clone, 'a.txt'), 'before the border\n');
