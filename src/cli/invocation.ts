@@ -174,6 +174,7 @@ export class Invocation {
       log,
       product: 'cli',
       environment: env,
+      settings: { fsync: env['BULKHEAD_FSYNC'] === '1' },
       forbiddenGitRoots: forbiddenRoots([cwd, this.#options.repo]),
     });
     return this.#host;

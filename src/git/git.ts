@@ -48,12 +48,13 @@ export class Git {
     readonly log: Log;
     readonly environment: Readonly<NodeJS.ProcessEnv>;
     readonly safeDirectories?: readonly string[];
+    readonly fsync?: boolean;
   }) {
     this.path = options.path;
     this.version = options.version;
     this.clock = options.clock;
     this.log = options.log;
-    this.#environment = ownEnvironment(options.environment, options.safeDirectories);
+    this.#environment = ownEnvironment(options.environment, options);
     this.#userEnvironment = userEnvironment(options.environment);
   }
 
@@ -190,6 +191,8 @@ export async function findGit(options: {
   readonly environment: Readonly<NodeJS.ProcessEnv>;
   readonly clock: Clock;
   readonly log: Log;
+  /** See `ownEnvironment`. */
+  readonly fsync?: boolean;
 }): Promise<Git> {
   const names = process.platform === 'win32' ? ['git.exe'] : ['git'];
   const candidates =
@@ -233,13 +236,7 @@ export async function findGit(options: {
         },
       );
     }
-    return new Git({
-      path: candidate,
-      version,
-      clock: options.clock,
-      log: options.log,
-      environment: options.environment,
-    });
+    return new Git({ ...options, path: candidate, version });
   }
   throw new GitError(
     'git-not-found',

@@ -54,13 +54,18 @@ function pick(source: Readonly<NodeJS.ProcessEnv>, names: readonly string[]): Re
 
 /**
  * The environment of our own git: built from an allow-list, without system, global or inherited configuration.
- * @param safeDirectories folders that the user's own git has accepted; git would refuse them when another user owns them
+ * @param options.safeDirectories folders that the user's own git has accepted; git would refuse them when another user owns them
+ * @param options.fsync objects and refs reach the disk before git goes on (git before 2.36 does not know that for refs)
  */
 export function ownEnvironment(
   source: Readonly<NodeJS.ProcessEnv>,
-  safeDirectories: readonly string[] = [],
+  options: { readonly safeDirectories?: readonly string[]; readonly fsync?: boolean } = {},
 ): Environment {
-  const settings = [...SETTINGS, ...safeDirectories.map((folder) => ['safe.directory', folder] as const)];
+  const settings = [
+    ...SETTINGS,
+    ...(options.fsync === true ? [['core.fsync', 'committed'] as const] : []),
+    ...(options.safeDirectories ?? []).map((folder) => ['safe.directory', folder] as const),
+  ];
   const environment = pick(source, PASSED);
   Object.assign(environment, {
     GIT_CONFIG_NOSYSTEM: '1',

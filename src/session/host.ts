@@ -72,19 +72,21 @@ export async function createHost(options: {
 }): Promise<Host> {
   const environment = options.environment ?? process.env;
   const clock = options.clock ?? systemClock;
+  const settings = { ...DEFAULT_SETTINGS, ...options.settings };
   const git = await findGit({
     path: options.gitPath ?? null,
     forbidden: options.forbiddenGitRoots ?? [],
     environment,
     clock,
     log: options.log,
+    fsync: settings.fsync,
   });
   return {
     git,
     clock,
     random: options.random ?? systemRandom,
     log: options.log,
-    settings: { ...DEFAULT_SETTINGS, ...options.settings },
+    settings,
     product: options.product,
     environment,
   };
