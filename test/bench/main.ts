@@ -6,6 +6,7 @@ import { cacheFolder, inRoot } from '../scripts/project';
 import { sharedHome } from '../support/environment';
 import { gitLine } from '../support/git';
 import { runFolder } from './fixtures';
+import { fsyncRow, largeFileRow, renameRow, togetherRow } from './changeRows';
 import { contentionRow, listRow } from './manyRows';
 import { save } from './ours';
 import { type Options, readOptions, type Row, USAGE } from './options';
@@ -44,12 +45,17 @@ async function main(): Promise<void> {
 
   const times: SaveTimes = new Map();
   const idle = await watchIdle(bench);
-  if (options.rows.has('folder')) await inWorld(bench, 'folder', 10_000, folderRow);
+  if (options.rows.has('folder') || options.rows.has('rename')) {
+    await inWorld(bench, 'folder', 10_000, async (world) => {
+      if (options.rows.has('folder')) await folderRow(world);
+      if (options.rows.has('rename')) await renameRow(world);
+    });
+  }
   for (const files of options.sizes) {
     const wants = (...rows: Row[]): boolean => rows.some((row) => options.rows.has(row));
     const isSmallest = files === options.sizes[0];
     const perSize = wants('save', 'processes', 'memory', 'session', 'restore', 'reconcile', 'burst', 'cli');
-    if (!perSize && !(isSmallest && wants('contention', 'list'))) continue;
+    if (!perSize && !(isSmallest && wants('contention', 'list', 'large', 'together', 'fsync'))) continue;
     await inWorld(bench, 'nested', files, async (world) => {
       if (wants('save')) await saveRow(world, times);
       if (wants('processes')) await processesRow(world, world.session.id, world.clone, 'once warm');
@@ -58,7 +64,10 @@ async function main(): Promise<void> {
       if (wants('reconcile')) await reconcileRow(world);
       if (wants('restore')) await restoreRow(world);
       if (wants('burst')) await burstRow(world);
+      if (isSmallest && wants('fsync')) await fsyncRow(world);
+      if (isSmallest && wants('large')) await largeFileRow(world);
       if (wants('session')) await sessionRow(world);
+      if (isSmallest && wants('together')) await togetherRow(world);
       if (isSmallest && wants('list')) await listRow(world);
       if (isSmallest && wants('contention')) await contentionRow(world);
     });

@@ -5,7 +5,7 @@ import { silentLog } from '../../src/base/log';
 import { type RepoPath, repoPathFromText } from '../../src/core/repoPath';
 import type { CheckpointResult } from '../../src/session/api';
 import { type Bulkhead, openBulkhead } from '../../src/session/bulkhead';
-import { createHost, type Host } from '../../src/session/host';
+import { createHost, type EngineSettings, type Host } from '../../src/session/host';
 import { cleanEnvironment } from '../support/environment';
 
 export interface Ours {
@@ -13,8 +13,12 @@ export interface Ours {
   readonly bulkhead: Bulkhead;
 }
 
-export async function openOurs(repository: string, storage: string, gitPath: string | null = null): Promise<Ours> {
-  const host = await createHost({ gitPath, log: silentLog, product: 'bench', environment: cleanEnvironment() });
+export async function openOurs(
+  repository: string,
+  storage: string,
+  options: { readonly gitPath?: string; readonly settings?: Partial<EngineSettings> } = {},
+): Promise<Ours> {
+  const host = await createHost({ ...options, log: silentLog, product: 'bench', environment: cleanEnvironment() });
   return { host, bulkhead: await openBulkhead(host, { repository, storage, create: true }) };
 }
 

@@ -101,7 +101,7 @@ export async function processesRow(world: World, session: string, clone: string,
   if (process.platform === 'win32') return;
   bench.report.next();
   const counting = new CountingGit(folder, ours.host.git.path);
-  const { bulkhead } = await openOurs(user, storage, counting.path);
+  const { bulkhead } = await openOurs(user, storage, { gitPath: counting.path });
   try {
     for (let warm = 0; warm < 3; warm++) await save(bulkhead, session, [paths.edit(clone)]);
     const before = counting.started;

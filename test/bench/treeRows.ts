@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { cliFile } from '../support/runCli';
 import { cleanEnvironment } from '../support/environment';
 import { removeFolder } from '../support/temporary';
-import { rotated, Samples, timed } from './measure';
+import { timed } from './measure';
 import { repoPath, save } from './ours';
 import {
   addToIndex,
@@ -17,30 +17,10 @@ import {
   scanningRivals,
   status,
 } from './rivals';
+import { rounds } from './rounds';
 import type { World } from './world';
 
 const OURS = 'Bulkhead';
-
-type Work = readonly [who: string, work: (round: number) => unknown];
-
-/** Runs each contender once per round, in turns; the first round does not count when `warm` is set. */
-async function rounds(
-  world: World,
-  row: string,
-  contenders: readonly Work[],
-  options: { readonly count: number; readonly warm: boolean; readonly before?: () => Promise<void> | void },
-): Promise<Map<string, Samples>> {
-  const samples = new Map(contenders.map(([who]) => [who, new Samples()]));
-  for (let round = options.warm ? 0 : 1; round <= options.count; round++) {
-    world.bench.say(`${row}, round ${round} of ${options.count}`);
-    await options.before?.();
-    for (const [who, work] of rotated(contenders, round)) {
-      const ms = await timed(() => work(round));
-      if (round > 0) samples.get(who)!.add(ms);
-    }
-  }
-  return samples;
-}
 
 export async function sessionRow(world: World): Promise<void> {
   const { bench, files, user, folder, ours, storage } = world;
