@@ -63,3 +63,8 @@ export function faultInStderr(
   }
   return undefined;
 }
+
+/** A local clone met files that went away while it copied them: somebody (git's own `gc --auto`, too) repacks the source. */
+export function tellsOfRepackedSource(stderr: string): boolean {
+  return /failed to (?:copy file to|create link|stat|open) .*: No such file or directory/.test(stderr);
+}

@@ -1,8 +1,9 @@
 /** Ordinary commands (clone, fetch) through simple-git, with our environment and our errors. */
+import { rm } from 'node:fs/promises';
 import { GitError as SimpleGitError, simpleGit, type SimpleGit } from 'simple-git';
 import type { Git } from './git';
 import type { Environment } from './gitEnvironment';
-import { CancelledError, endOfStderr, GitError } from './gitError';
+import { CancelledError, endOfStderr, GitError, tellsOfRepackedSource } from './gitError';
 
 export interface PorcelainOptions {
   readonly cwd: string;
@@ -80,12 +81,33 @@ export interface CloneRequest {
   readonly extra?: readonly string[];
 }
 
-/** Makes a local clone without checking it out. */
+const CLONE_TRIES = 3;
+
+/**
+ * Makes a local clone without checking it out. When the source is repacked meanwhile, file by file does not work: it is
+ * tried again, and the last time asked for its objects as a remote one would be.
+ */
 export async function cloneRepository(git: Git, request: CloneRequest, options: PorcelainOptions): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await cloneOnce(git, request, options, attempt === CLONE_TRIES);
+      return;
+    } catch (error) {
+      const isRepacked = error instanceof GitError && tellsOfRepackedSource(String(error.data['stderr']));
+      if (!isRepacked || attempt === CLONE_TRIES) {
+        throw error;
+      }
+      git.log.info(`${request.source} is being repacked; cloning it again`);
+      await rm(request.target, { recursive: true, force: true });
+    }
+  }
+}
+
+async function cloneOnce(git: Git, request: CloneRequest, options: PorcelainOptions, asRemote: boolean): Promise<void> {
   const args = [
     'clone',
     // A path is cloned locally without being told so; told so, git fails where hard links are not possible instead of copying.
-    ...(request.copyObjects ? ['--no-hardlinks'] : []),
+    ...(asRemote ? ['--no-local'] : request.copyObjects ? ['--no-hardlinks'] : []),
     ...(request.bare ? ['--bare'] : ['--no-checkout']),
     ...(request.origin === undefined ? [] : [`--origin=${request.origin}`]),
     // No template: it could bring hooks.
