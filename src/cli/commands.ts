@@ -12,6 +12,7 @@ import {
   sessionNew,
   sessionRemove,
   sessionRename,
+  sessionReset,
   sessionShow,
   sessionTrash,
 } from './sessionCommands';
@@ -22,6 +23,7 @@ export const COMMANDS: readonly Command[] = [
   sessionList,
   sessionShow,
   sessionRename,
+  sessionReset,
   sessionRemove,
   sessionTrash,
   sessionFork,

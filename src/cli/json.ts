@@ -6,6 +6,7 @@ import type {
   DiffResult,
   PathChange,
   RemoveResult,
+  ResetResult,
   RestorePlan,
   RestoreResult,
   Session,
@@ -113,6 +114,10 @@ export function applyJson(result: ApplyResult) {
 
 export function removeJson(result: RemoveResult) {
   return { session: result.session, snapshot: result.snapshot, trashed: result.trashed };
+}
+
+export function resetJson(result: ResetResult) {
+  return { session: sessionJson(result.session), made: result.made, snapshot: result.snapshot };
 }
 
 function changeJson({ path, status }: PathChange) {

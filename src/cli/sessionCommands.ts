@@ -2,14 +2,14 @@ import { BulkheadError } from '../base/errors';
 import { isOidPrefix } from '../core/objectId';
 import { checkSessionName } from '../core/sessionName';
 import { showUnseen } from '../core/visibleText';
-import type { RemovalPreflight, Session, SessionState, StartPoint } from '../session/api';
+import type { Session, SessionState, StartPoint } from '../session/api';
 import { WORKSPACE } from '../session/api';
 import type { Bulkhead } from '../session/bulkhead';
 import type { Command, Output } from './command';
 import { usageError } from './failure';
 import type { Invocation } from './invocation';
-import { removeJson, sessionJson } from './json';
-import { age, type Cell, counted, fields, shortOid, type Style, table } from './print';
+import { removeJson, resetJson, sessionJson } from './json';
+import { age, type Cell, fields, shortOid, type Style, table } from './print';
 
 const STATES: readonly SessionState[] = ['ready', 'creating', 'missing', 'damaged', 'newer', 'orphaned', 'trashed'];
 
@@ -169,14 +169,44 @@ export const sessionRemove: Command = {
     const bulkhead = await invocation.open({ create: false });
     const session = await invocation.sessionNamed(bulkhead, values[0] ?? '');
     refuseWorkspace(session, 'deleted');
-    const result = await withPreflightShown(invocation, () =>
-      bulkhead.removeSession(session.id, { force: options.force === true }),
-    );
+    const result = await bulkhead.removeSession(session.id, { force: options.force === true });
     return {
       json: removeJson(result),
       text: () =>
         `Session "${showUnseen(session.name)}" (${session.id}) is in the trash. Its newest snapshot is ${shortOid(result.snapshot)}.`,
     };
+  },
+};
+
+export const sessionReset: Command = {
+  words: ['session', 'reset'],
+  usage: 'ID [--force]',
+  summary: 'replace a session by a fresh one at the same base',
+  details: [
+    'The old one goes to the trash after a last snapshot; the fresh one has its name, and its files are those of the base.',
+    'However many ask, one fresh session is made. With the id of a session that was reset before, nothing is made, and the',
+    'one that took its place is shown.',
+    'Refused (exit 3) while the session has changes that were not applied, or commits of its own.',
+    '--force   do it all the same; the last snapshot is made anyway',
+  ],
+  options: ['force'],
+  arguments: { least: 1, most: 1, paths: false },
+  async run({ invocation, options, values }) {
+    const bulkhead = await invocation.open({ create: false });
+    const old = await invocation.sessionNamed(bulkhead, values[0] ?? '');
+    refuseWorkspace(old, 'reset');
+    const agent = invocation.agent();
+    const result = await bulkhead.resetSession(old.id, {
+      force: options.force === true,
+      ...(agent === undefined ? {} : { agent }),
+      signal: invocation.signal,
+    });
+    invocation.note(
+      result.made
+        ? `Session ${old.id} is in the trash. Its newest snapshot is ${shortOid(result.snapshot)}.`
+        : `Session ${old.id} had been reset before. This one took its place:`,
+    );
+    return { json: resetJson(result), text: (style) => sessionText(style, result.session) };
   },
 };
 
@@ -250,32 +280,6 @@ async function withinReach(invocation: Invocation, sessions: readonly Session[])
   }
   invocation.note('Inside the clone of a session only that session is listed.');
   return sessions.filter((session) => session.id === own);
-}
-
-async function withPreflightShown<T>(invocation: Invocation, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (error instanceof BulkheadError && error.code === 'would-lose') {
-      for (const line of preflightLines(error.data)) {
-        invocation.note(line);
-      }
-    }
-    throw error;
-  }
-}
-
-function preflightLines(preflight: Partial<RemovalPreflight>): string[] {
-  const { unpushedCommits = 0, unapplied = 0, doubt } = preflight;
-  return [
-    ...(preflight.uncheckpointed === true ? ['work that is in no snapshot yet'] : []),
-    ...(unpushedCommits > 0
-      ? [`${counted(unpushedCommits, 'commit')} that neither the repository nor a remote has`]
-      : []),
-    ...(unapplied > 0 ? [`${counted(unapplied, 'changed file')} not applied`] : []),
-    ...(preflight.last === true ? ['it is the last session'] : []),
-    ...(typeof doubt === 'string' ? [doubt] : []),
-  ];
 }
 
 function listOutput(sessions: readonly Session[]): Output {

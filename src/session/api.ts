@@ -254,6 +254,23 @@ export interface RemoveResult {
   readonly trashed: string | null;
 }
 
+export interface ResetOptions {
+  /** Do not ask what would be lost. */
+  readonly force: boolean;
+  readonly agent?: string;
+  readonly onProgress?: (step: string, share: number | null) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface ResetResult {
+  /** The fresh session that stands in the old one's place. */
+  readonly session: Session;
+  /** False: it was replaced before, by somebody else or at an earlier turn, and nothing was made or changed now. */
+  readonly made: boolean;
+  /** The newest snapshot of the session that was replaced. */
+  readonly snapshot: Oid | null;
+}
+
 export interface StorageInfo {
   readonly storage: string;
   readonly repository: string;

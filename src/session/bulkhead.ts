@@ -19,6 +19,8 @@ import {
   type DiffSide,
   type RemovalPreflight,
   type RemoveResult,
+  type ResetOptions,
+  type ResetResult,
   type RestorePlan,
   type RestoreRequest,
   type RestoreResult,
@@ -44,7 +46,9 @@ import { RefWatcher } from './refWatcher';
 import { RemovalService } from './removalService';
 import { addToIndex, defaultStorageRoot, storageOf } from './repositoryIndex';
 import type { RestoreSite } from './restorePlanner';
+import { ResetService } from './resetService';
 import { RestoreService } from './restoreService';
+import { SessionNames } from './sessionNames';
 import { SessionService } from './sessionService';
 import { defaultAgent, Sites } from './sites';
 import { SnapshotReader } from './snapshotReader';
@@ -110,6 +114,8 @@ export class Bulkhead {
   readonly #sites: Sites;
   readonly #starts: StartPoints;
   readonly #removals: RemovalService;
+  readonly #resets: ResetService;
+  readonly #names: SessionNames;
   readonly #comparisons: Comparisons;
   readonly #captures = new Set<Capture>();
   readonly #waiting = new Map<SessionRef, Waiting>();
@@ -132,6 +138,7 @@ export class Bulkhead {
     this.#onDidChangeWaiting = this.#owned.add(new Emitter<void>(onError));
     const records = new Records(host, store);
     const claims = new Claims(host, store);
+    const locks = new LockFolder(storage.locks, host);
     this.#reader = new SnapshotReader(host, store);
     this.#sessions = new SessionService(host, storage, store, repository, records, this.#reader);
     this.#sites = new Sites({
@@ -139,7 +146,7 @@ export class Bulkhead {
       storage,
       repository,
       store,
-      locks: new LockFolder(storage.locks, host),
+      locks,
       claims,
       records,
       sessions: this.#sessions,
@@ -164,6 +171,19 @@ export class Bulkhead {
       sites: this.#sites,
       contention: this.#contention,
     });
+    this.#resets = new ResetService({
+      host,
+      records,
+      claims,
+      sessions: this.#sessions,
+      sites: this.#sites,
+      starts: this.#starts,
+      removals: this.#removals,
+      onWaiting: (ref, waiting) => {
+        this.#setWaiting(ref, waiting);
+      },
+    });
+    this.#names = new SessionNames(host, locks, this.#sessions);
     this.#comparisons = new Comparisons({ host, store, sites: this.#sites, session });
   }
 
@@ -255,24 +275,34 @@ export class Bulkhead {
     return text === WORKSPACE ? this.workspace() : this.#sessions.resolve(text);
   }
 
+  /** @throws BulkheadError `name-invalid`, `name-taken`, and what finding the start can throw */
   async createSession(request: CreateRequest): Promise<Session> {
-    const name =
-      request.name === undefined ? await this.#sessions.freeName() : await this.#sessions.checkName(request.name);
-    const start = await this.#starts.resolve(request);
-    const record = await this.#sessions.create({
-      name,
-      start,
-      agent: request.agent ?? 'user',
-      onProgress: request.onProgress,
-      signal: request.signal,
-      fill: (clone) => this.#starts.carryOver(start, clone, request.onProgress),
-    });
-    const path = this.#sessions.clonePath(record);
-    if (start.commit !== null) {
-      await this.#sites.at(record.id, path).writer.statCache.seed(join(path, '.git', 'index'), start.tree);
+    const { name, release } = await this.#names.take(request.name);
+    try {
+      const start = await this.#starts.resolve(request);
+      const record = await this.#sessions.create({
+        name,
+        start,
+        agent: request.agent ?? 'user',
+        onProgress: request.onProgress,
+        signal: request.signal,
+        fill: (clone) => this.#starts.carryOver(start, clone, request.onProgress),
+      });
+      return await this.#begun(record.id, record.base);
+    } finally {
+      release();
+    }
+  }
+
+  /** What a session that was just made needs before it is worked in. */
+  async #begun(ref: SessionRef, base: Base): Promise<Session> {
+    const session = await this.session(ref);
+    if (base.commit !== null && session.path !== null) {
+      const { statCache } = this.#sites.at(ref, session.path).writer;
+      await statCache.seed(join(session.path, '.git', 'index'), base.tree);
     }
     this.#onDidChangeSessions.fire();
-    return this.session(record.id);
+    return session;
   }
 
   /** @throws BulkheadError `name-invalid`, `name-taken`, `session-not-found` */
@@ -298,6 +328,29 @@ export class Bulkhead {
     const result = await this.#removals.remove(await this.session(ref), options);
     this.#onDidChangeSessions.fire();
     return result;
+  }
+
+  /**
+   * Replaces a session by a fresh one at the same base, under the same name; the old one goes to the trash after a final
+   * snapshot. Exactly one successor is made, however many ask and whenever: everybody else is given that one.
+   * @throws BulkheadError `would-lose` (kind `refused`) with the preflight, unless forced; `claimed`; `session-trashed`,
+   * `successor-deleted` when a person deleted one of the two
+   */
+  async resetSession(ref: SessionRef, options: ResetOptions): Promise<ResetResult> {
+    this.#refuseWorkspace(ref, 'reset');
+    const { id, made, snapshot } = await this.#resets.reset(ref, options);
+    const session = await this.session(id);
+    if (made && session.base !== null) {
+      return { session: await this.#begun(id, session.base), made, snapshot };
+    }
+    this.#onDidChangeSessions.fire();
+    return { session, made, snapshot };
+  }
+
+  /** @returns the session that took the place of one that was reset; null when there is none (any more) */
+  async successorOf(ref: SessionRef): Promise<Session | null> {
+    const id = ref === WORKSPACE ? null : await this.#resets.successorOf(ref);
+    return id === null ? null : this.session(id);
   }
 
   #refuseWorkspace(ref: SessionRef, verb: string): void {

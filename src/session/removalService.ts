@@ -106,7 +106,7 @@ export class RemovalService {
         throw new BulkheadError(
           'refused',
           'would-lose',
-          `${describe(session, preflight)} Nothing was deleted; use --force to delete it all the same.`,
+          `${describeLoss(session, preflight)} Nothing was deleted; use --force to delete it all the same.`,
           {
             data: { preflight },
           },
@@ -126,7 +126,7 @@ export class RemovalService {
     }
     const { record } = stored.parsed;
     const result = await this.#claims.hold(ref, 'delete', 'user', async () => {
-      const final = session.state === 'ready' ? await this.#finalSnapshot(record) : null;
+      const final = session.state === 'ready' ? await this.finalSnapshot(record) : null;
       const trashed = await this.#sessions.trash(record);
       return { session: ref, snapshot: final ?? session.newest, trashed };
     });
@@ -134,7 +134,11 @@ export class RemovalService {
     return result;
   }
 
-  async #finalSnapshot(record: SessionRecord): Promise<Oid | null> {
+  /**
+   * Records the clone for the last time, and brings its branches into the store. To be called under the session's claim.
+   * @returns the newest snapshot
+   */
+  async finalSnapshot(record: SessionRecord): Promise<Oid | null> {
     const site = await this.#sites.of(record.id);
     const final = await site.writer.snapshot({ trigger: 'final', agent: 'unknown', underClaim: true });
     try {
@@ -147,7 +151,8 @@ export class RemovalService {
   }
 }
 
-function describe(session: Session, preflight: RemovalPreflight): string {
+/** One sentence for people; `preflight` has something to tell. */
+export function describeLoss(session: Session, preflight: RemovalPreflight): string {
   const parts = [
     ...(preflight.unapplied > 0
       ? [`${String(preflight.unapplied)} changed ${preflight.unapplied === 1 ? 'file was' : 'files were'} not applied`]

@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { mapLimited } from '../base/async';
-import { BulkheadError, errnoOf, ioError, messageOf } from '../base/errors';
+import { wait } from '../base/clock';
+import { BulkheadError, errnoOf, ioError, isAbsent, messageOf } from '../base/errors';
 import { firstInChain } from '../core/chain';
 import { writeCommit } from '../core/commitObject';
 import { emptyTreeOid, type Oid } from '../core/objectId';
@@ -20,12 +21,13 @@ import { copyIncludedFiles } from './includeFiles';
 import { readSessionFile, sessionFolderIds, writePointer, writeSessionFile } from './pointer';
 import type { Records, StoredRecord } from './records';
 import type { SnapshotReader } from './snapshotReader';
-import type { SnapshotStore } from './snapshotStore';
+import { refLocked, type SnapshotStore } from './snapshotStore';
 import { sessionFolder, type Storage } from './storage';
 import type { UserRepository } from './userRepository';
 
 /** A folder without a record that is younger than this is one that is being made, in milliseconds. */
 const ORPHAN_GRACE_MS = 3_600_000;
+const PUBLISH_TRIES = 16;
 
 /** Where a new clone starts: resolved to oids. */
 export interface ResolvedStart {
@@ -35,6 +37,12 @@ export interface ResolvedStart {
   readonly tree: Oid;
   /** For people. */
   readonly label: string;
+}
+
+/** What a new session is published with: its record as it shall be, and what has to move in the very same transaction. */
+export interface Publication {
+  readonly record: SessionRecord;
+  readonly also: readonly RefMove[];
 }
 
 /** The sessions of one storage: records in the store, folders beside it, and what becomes of them when one is missing. */
@@ -116,7 +124,9 @@ export class SessionService {
       state === 'missing'
         ? 'The folder of its clone is gone. Its snapshots are still there.'
         : state === 'trashed'
-          ? 'It was deleted. Its snapshots are still there.'
+          ? record.successor === null
+            ? 'It was deleted. Its snapshots are still there.'
+            : `It was reset: session ${record.successor} took its place. Its snapshots are still there.`
           : null;
     return {
       id: record.id,
@@ -273,16 +283,6 @@ export class SessionService {
     return session;
   }
 
-  async freeName(): Promise<string> {
-    const names = new Set((await this.list({ all: true })).map(({ name }) => name));
-    for (let number = 1; ; number++) {
-      const name = `Session ${String(number)}`;
-      if (!names.has(name)) {
-        return name;
-      }
-    }
-  }
-
   /** @throws BulkheadError `name-invalid`, `name-taken` */
   async checkName(text: string, except?: string): Promise<string> {
     const checked = checkSessionName(text);
@@ -309,13 +309,15 @@ export class SessionService {
   /**
    * Makes a session: the folder under a temporary name, then one rename, then all its refs in one transaction. A crash
    * in between leaves a folder without a record, which is never listed as a session.
-   * @param fill writes what is carried over into the new clone
+   * @param request.fill writes what is carried over into the new clone
+   * @param request.complete asked right before each try to publish; when it throws, nothing of the new session is left
    */
   async create(request: {
     readonly name: string;
     readonly start: ResolvedStart;
     readonly agent: string;
     readonly fill: (clone: string) => Promise<void>;
+    readonly complete?: (record: SessionRecord) => Promise<Publication>;
     readonly onProgress?: ((step: string, share: number | null) => void) | undefined;
     readonly signal?: AbortSignal | undefined;
   }): Promise<SessionRecord> {
@@ -362,17 +364,45 @@ export class SessionService {
       throw errnoOf(error) === undefined ? error : ioError('make a session in', this.#storage.creating, error);
     }
     try {
-      await this.#publish(record, request.agent);
+      return await this.#publish(request.complete ?? ((made) => Promise.resolve({ record: made, also: [] })), record, {
+        agent: request.agent,
+      });
     } catch (error) {
       if ((await this.#records.read(id).catch(() => 'unknown')) === undefined) {
         await rm(sessionFolder(this.#storage, id), { recursive: true, force: true });
       }
       throw error;
     }
-    return record;
   }
 
-  async #publish(record: SessionRecord, agent: string): Promise<void> {
+  async #publish(
+    complete: (record: SessionRecord) => Promise<Publication>,
+    made: SessionRecord,
+    options: { readonly agent: string },
+  ): Promise<SessionRecord> {
+    for (let attempt = 1; ; attempt++) {
+      const { record, also } = await complete(made);
+      const result = await this.#store.move(`record ${record.id}`, [...this.#birth(record, options.agent), ...also]);
+      if (result.kind === 'done') {
+        return record;
+      }
+      if (attempt === PUBLISH_TRIES) {
+        throw result.kind === 'locked'
+          ? refLocked(result)
+          : new BulkheadError(
+              'busy',
+              'session-not-made',
+              'The new session could not be recorded because others kept changing the same records. Nothing was made; try again.',
+              { data: { result } },
+            );
+      }
+      this.#host.log.debug(`birth of ${record.id}: ${result.kind}, attempt ${String(attempt)}`);
+      await wait(this.#host.clock, this.#host.random.fraction() * 10);
+    }
+  }
+
+  /** The refs that a session begins with. */
+  #birth(record: SessionRecord, agent: string): RefMove[] {
     const time = Math.floor(this.#host.clock.now() / 1000);
     if (record.base.tree === emptyTreeOid(this.#store.format)) {
       this.#store.objects.write('tree', Buffer.alloc(0));
@@ -393,7 +423,7 @@ export class SessionService {
       'commit',
       writeCommit({ tree: record.base.tree, parents: [], author: person, committer: person, message }),
     );
-    const moves: RefMove[] = [
+    return [
       { ref: shadowRef(record.id), from: null, to: start },
       this.#records.prepare(record, null),
       ...(record.base.commit === null
@@ -403,21 +433,41 @@ export class SessionService {
             { ref: `refs/bulkhead/heads/${record.id}/HEAD`, from: null, to: record.base.commit },
           ]),
     ];
-    const result = await this.#store.move(`record ${record.id}`, moves);
-    if (result.kind !== 'done') {
-      throw new BulkheadError(
-        'busy',
-        'session-not-made',
-        'The new session could not be recorded because its name is in use. Try again.',
-        { data: { result } },
-      );
+  }
+
+  /** The name that a session's folder gets in the trash when it goes there now. */
+  trashName(id: string): string {
+    return `${id}-${new Date(this.#host.clock.now()).toISOString().replace(/[:.]/g, '-')}`;
+  }
+
+  /**
+   * Brings the folder of a session whose record says so into the trash, if it is not there yet; may be done by several at once.
+   * @throws BulkheadError of kind `io`; the folder is then where it was
+   */
+  async finishTrash({ id, state, trashed }: SessionRecord): Promise<void> {
+    const folder = sessionFolder(this.#storage, id);
+    if (state !== 'trashed' || trashed === null || !(await exists(folder))) {
+      return;
+    }
+    const target = join(this.#storage.trash, trashed);
+    if (await exists(target)) {
+      // An editor that still showed the clone made its folder again: what is in the trash is the session.
+      this.#host.log.info(`${folder} was made again after its session went to the trash; it is left alone`);
+      return;
+    }
+    try {
+      await rename(folder, target);
+    } catch (error) {
+      if (!isAbsent(error)) {
+        throw ioError('move to the trash', folder, error);
+      }
+      // Somebody else has just moved it.
     }
   }
 
   /** Puts a session's folder into the trash; its snapshots stay where they are. */
   async trash(record: SessionRecord): Promise<string> {
-    const stamp = new Date(this.#host.clock.now()).toISOString().replace(/[:.]/g, '-');
-    const name = `${record.id}-${stamp}`;
+    const name = this.trashName(record.id);
     // The record first: a crash before the rename leaves a deleted session whose folder is still there, and nothing lost.
     await this.#records.change(record.id, (current) => ({ ...current, state: 'trashed', trashed: name }));
     const folder = sessionFolder(this.#storage, record.id);

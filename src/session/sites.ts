@@ -162,7 +162,7 @@ export class Sites {
     }
   }
 
-  /** @throws BulkheadError `session-not-found`, `record-damaged`, `record-newer` */
+  /** @throws BulkheadError `session-not-found`, `session-not-ready`, `record-damaged`, `record-newer` */
   async #readBase(session: SessionRef): Promise<Oid> {
     const stored = await this.#options.records.read(session);
     if (stored === undefined) {
@@ -171,7 +171,17 @@ export class Sites {
       });
     }
     // An unknown base would make files that are tracked and ignored leave the snapshot.
-    return readable(session, stored).base.tree;
+    const { name, state, base } = readable(session, stored);
+    if (state === 'trashed') {
+      // A save that waited for whoever deleted or reset it, or an editor that made the clone's folder again.
+      throw new BulkheadError(
+        'notFound',
+        'session-not-ready',
+        `"${name}" went to the trash before this could be recorded.`,
+        { data: { session, state } },
+      );
+    }
+    return base.tree;
   }
 
   /** Ends the processes of one work tree and forgets it. */

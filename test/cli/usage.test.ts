@@ -18,6 +18,7 @@ describe('command line: usage', function () {
       'session list',
       'session show',
       'session rename',
+      'session reset',
       'session rm',
       'session trash',
       'session fork',

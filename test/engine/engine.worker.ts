@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { silentLog } from '../../src/base/log';
 import { BulkheadError } from '../../src/base/errors';
+import { recordRef } from '../../src/core/refName';
 import { repoPathFromText } from '../../src/core/repoPath';
 import { openBulkhead } from '../../src/session/bulkhead';
 import { createHost } from '../../src/session/host';
@@ -19,6 +20,9 @@ export interface WorkerTask {
       }
     | { readonly kind: 'create'; readonly name: string }
     | { readonly kind: 'restore'; readonly session: string; readonly target: string }
+    | { readonly kind: 'fork'; readonly session: string }
+    /** With `stop` it stands still right before the transaction that makes the successor known, until it is told to go on. */
+    | { readonly kind: 'reset'; readonly session: string; readonly force?: boolean; readonly stop?: boolean }
     /** Takes the session's lock like a save that hangs, and waits for its end. */
     | { readonly kind: 'hold'; readonly session: string };
 }
@@ -26,6 +30,8 @@ export interface WorkerTask {
 export interface WorkerResult {
   readonly snapshots: readonly (string | null)[];
   readonly session?: string;
+  readonly name?: string;
+  readonly made?: boolean;
   readonly error?: string;
 }
 
@@ -37,6 +43,23 @@ function message(kind: string): Promise<void> {
       }
     });
   });
+}
+
+/** Stands still, once, before a transaction that changes the record of a session. */
+async function stopBeforeRetiring(session: string): Promise<void> {
+  const { UpdateRef } = await import('../../src/git/updateRef');
+  const { prototype } = UpdateRef;
+  // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its own object
+  const original = prototype.move;
+  prototype.move = async function (moves) {
+    if (moves.some(({ ref, from }) => ref === recordRef(session) && from !== null)) {
+      prototype.move = original;
+      const goOn = message('go on');
+      process.send?.('holding');
+      await goOn;
+    }
+    return original.call(this, moves);
+  };
 }
 
 async function main(): Promise<WorkerResult> {
@@ -62,6 +85,17 @@ async function main(): Promise<WorkerResult> {
       case 'create': {
         const session = await bulkhead.createSession({ name: work.name, from: { kind: 'head' } });
         return { snapshots: [session.newest], session: session.id };
+      }
+      case 'fork': {
+        const session = await bulkhead.createSession({ from: { kind: 'session', session: work.session } });
+        return { snapshots: [session.newest], session: session.id, name: session.name };
+      }
+      case 'reset': {
+        if (work.stop === true) {
+          await stopBeforeRetiring(work.session);
+        }
+        const result = await bulkhead.resetSession(work.session, { force: work.force ?? false });
+        return { snapshots: [result.snapshot], session: result.session.id, made: result.made };
       }
       case 'restore': {
         const result = await bulkhead.restore({ session: work.session, target: work.target, consent: 'all' });

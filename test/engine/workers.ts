@@ -10,6 +10,8 @@ export interface Worker {
   /** It has opened the engine and waits. */
   readonly ready: Promise<void>;
   readonly result: Promise<WorkerResult>;
+  /** It has what it was told to hold, or stands where it was told to stop. */
+  readonly holding: Promise<void>;
 }
 
 export function startWorker(world: EngineWorld, work: WorkerTask['work']): Worker {
@@ -28,6 +30,13 @@ export function startWorker(world: EngineWorld, work: WorkerTask['work']): Worke
       reject(new Error('the worker ended before it was ready'));
     });
   });
+  const holding = new Promise<void>((resolve) => {
+    child.on('message', (message) => {
+      if (message === 'holding') {
+        resolve();
+      }
+    });
+  });
   const result = new Promise<WorkerResult>((resolve, reject) => {
     child.on('message', (message) => {
       if (typeof message === 'object') {
@@ -40,7 +49,7 @@ export function startWorker(world: EngineWorld, work: WorkerTask['work']): Worke
   });
   // Whoever kills a worker does not wait for its result.
   result.catch(() => undefined);
-  return { child, ready, result };
+  return { child, ready, result, holding };
 }
 
 /** Runs all tasks at once: no worker begins before each of them is ready. */

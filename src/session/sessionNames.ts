@@ -1,0 +1,101 @@
+import { createHash } from 'node:crypto';
+import { BulkheadError } from '../base/errors';
+import type { Host } from './host';
+import { type LockFolder, newHolder } from './locks';
+import type { SessionService } from './sessionService';
+
+export interface TakenName {
+  readonly name: string;
+  /** To be called when the session is known by that name, or was not made. */
+  readonly release: () => void;
+}
+
+/**
+ * Names for new sessions. A name is taken for as long as its session is being made, so that two that are made at once get
+ * two names. A crash leaves a lock of a dead holder, which the next one takes over.
+ */
+export class SessionNames {
+  readonly #host: Host;
+  readonly #locks: LockFolder;
+  readonly #sessions: SessionService;
+
+  constructor(host: Host, locks: LockFolder, sessions: SessionService) {
+    this.#host = host;
+    this.#locks = locks;
+    this.#sessions = sessions;
+  }
+
+  /**
+   * @param wanted absent: the first free "Session N"
+   * @throws BulkheadError `name-invalid`, `name-taken`
+   */
+  async take(wanted: string | undefined): Promise<TakenName> {
+    return wanted === undefined ? this.#takeFree() : this.#takeWanted(wanted);
+  }
+
+  async #takeWanted(wanted: string): Promise<TakenName> {
+    const name = await this.#sessions.checkName(wanted);
+    const taken = await this.#lock(name);
+    if (taken === undefined) {
+      throw new BulkheadError(
+        'user',
+        'name-taken',
+        `Another session "${name}" is just being made. Choose another name.`,
+        { data: { name } },
+      );
+    }
+    try {
+      // Its session may have become known between the look and the lock.
+      await this.#sessions.checkName(name);
+      return taken;
+    } catch (error) {
+      taken.release();
+      throw error;
+    }
+  }
+
+  async #takeFree(): Promise<TakenName> {
+    const busy = new Set<string>();
+    for (;;) {
+      const name = await this.#firstFree(busy);
+      const taken = await this.#lock(name);
+      if (taken === undefined) {
+        busy.add(name);
+      } else if ((await this.#firstFree(busy)) === name) {
+        return taken;
+      } else {
+        taken.release();
+      }
+    }
+  }
+
+  /** Names of deleted sessions are not used again: a list of all would be hard to read. */
+  async #firstFree(busy: ReadonlySet<string>): Promise<string> {
+    const names = new Set((await this.#sessions.list({ all: true })).map(({ name }) => name));
+    for (let number = 1; ; number++) {
+      const name = `Session ${String(number)}`;
+      if (!names.has(name) && !busy.has(name)) {
+        return name;
+      }
+    }
+  }
+
+  /** @returns undefined when somebody else is making a session of that name */
+  async #lock(name: string): Promise<TakenName | undefined> {
+    const key = createHash('sha256').update(name).digest('hex').slice(0, 16);
+    const locked = await this.#locks.acquire(`name-${key}`, {
+      holder: await newHolder(this.#host, `making "${name}"`, 'user'),
+      waitMs: 0,
+      record: true,
+    });
+    switch (locked.kind) {
+      case 'busy':
+        return undefined;
+      case 'held':
+        return { name, release: locked.release };
+      case 'absent':
+        // Without a place for locks two may get one name; ids tell them apart.
+        return { name, release: () => undefined };
+    }
+  }
+}
