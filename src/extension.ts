@@ -18,6 +18,7 @@ import { ErrorDisplay } from './ui/showError';
 import { snapshotCommands } from './ui/snapshotCommands';
 import { SnapshotContent } from './ui/snapshotContent';
 import { SNAPSHOT_SCHEME } from './ui/snapshotUri';
+import { SuccessorOffer } from './ui/successorOffer';
 import { Targets } from './ui/targets';
 import type { TestApi } from './ui/testApi';
 import type { TreeNode } from './ui/treeNodes';
@@ -85,6 +86,7 @@ export function activate(context: vscode.ExtensionContext): TestApi | undefined 
     view,
     tree,
     statusBar,
+    new SuccessorOffer(repositories, errors),
     commands,
     listenToSaves(captures, errors),
     watchForRepository(repositories),

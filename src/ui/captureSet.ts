@@ -152,6 +152,11 @@ export class CaptureSet {
       const owned = new DisposableStore();
       owned.add(
         capture.onDidFail((error) => {
+          if (error.code === 'session-not-ready' && error.data['state'] === 'trashed') {
+            // Deleted or reset, here or by somebody else: its folder is gone, and there is nothing to record any more.
+            void this.update();
+            return;
+          }
           this.#errors.showOnce(vscode.l10n.t('Cannot record a change.'), error);
         }),
       );

@@ -23,6 +23,7 @@ export interface CommandArguments {
   readonly 'bulkhead.redoRestore': TreeNode | undefined;
   readonly 'bulkhead.applyAsBranch': TreeNode | undefined;
   readonly 'bulkhead.renameSession': TreeNode | undefined;
+  readonly 'bulkhead.resetSession': TreeNode | undefined;
   readonly 'bulkhead.deleteSession': TreeNode | undefined;
   readonly 'bulkhead.copySnapshotId': TreeNode | undefined;
   readonly 'bulkhead.showContention': undefined;
@@ -54,6 +55,7 @@ const everyId: Readonly<Record<CommandId, true>> = {
   'bulkhead.redoRestore': true,
   'bulkhead.applyAsBranch': true,
   'bulkhead.renameSession': true,
+  'bulkhead.resetSession': true,
   'bulkhead.deleteSession': true,
   'bulkhead.copySnapshotId': true,
   'bulkhead.showContention': true,

@@ -49,6 +49,11 @@ export async function showSessionActions(targets: Targets): Promise<void> {
       iconPath: new vscode.ThemeIcon('edit'),
     },
     {
+      command: 'bulkhead.resetSession',
+      label: vscode.l10n.t('Reset Session…'),
+      iconPath: new vscode.ThemeIcon('debug-restart'),
+    },
+    {
       command: 'workbench.view.extension.bulkhead',
       label: vscode.l10n.t('Show Sessions'),
       iconPath: new vscode.ThemeIcon('list-tree'),

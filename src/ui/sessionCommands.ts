@@ -9,6 +9,7 @@ import { askSessionName, withProgress } from './prompts';
 import { removalWarnings } from './removalText';
 import type { Repositories } from './repositories';
 import type { Repository } from './repository';
+import { resetSession } from './resetCommand';
 import { withoutLinks } from './safeText';
 import { askStart } from './startPointPrompt';
 import type { SessionTarget, Targets } from './targets';
@@ -31,6 +32,7 @@ type SessionCommand =
   | 'bulkhead.checkpointNow'
   | 'bulkhead.applyAsBranch'
   | 'bulkhead.renameSession'
+  | 'bulkhead.resetSession'
   | 'bulkhead.deleteSession';
 
 export function sessionCommands(services: SessionCommandServices): Pick<CommandHandlers, SessionCommand> {
@@ -85,6 +87,16 @@ export function sessionCommands(services: SessionCommandServices): Pick<CommandH
         const target = await targets.sessionOf(node, { title: vscode.l10n.t('Rename Session'), noWorkspace: true });
         if (target !== undefined) {
           await renameSession(target);
+        }
+      },
+    },
+    'bulkhead.resetSession': {
+      failure: vscode.l10n.t('Cannot reset the session.'),
+      needsTrust: true,
+      run: async (node) => {
+        const target = await targets.sessionOf(node, { title: vscode.l10n.t('Reset Session'), noWorkspace: true });
+        if (target !== undefined) {
+          await resetSession(target, (repository, session) => services.reveal(repository, session));
         }
       },
     },

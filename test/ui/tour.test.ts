@@ -225,13 +225,36 @@ describe('the tour', () => {
     assert.doesNotMatch(fs.readFileSync(file, 'utf8'), /Faster|Unsaved/);
     await session.tab('map.ts').waitFor();
     assert.equal(await session.page.locator('.tab.dirty').count(), 0);
+  });
+
+  it('resets a session, and offers the fresh one in the window of the old', async () => {
+    const old = cloneFolder(workbench, 'faster-map');
+    await clearNotifications(workbench);
+    await clearNotifications(session);
+    await choose(workbench, workbench.treeRow('Faster map'), 'Reset Session…');
+    await workbench.dialogText().waitFor();
+    await workbench.screenshot('tour-20-reset');
+    await workbench.dialog('Reset');
+    await workbench.notification('starts afresh').waitFor();
+    assert.notEqual(cloneFolder(workbench, 'faster-map'), old);
+    await workbench.screenshot('tour-21-reset-done');
+    await session.notification('This window shows the old clone').waitFor();
+    await session.screenshot('tour-22-old-window');
+    await pressInNotification(session, 'This window shows the old clone', 'Open the New One');
+    await session.statusBarItem('Faster map').waitFor();
+    await session.openFile(edited);
+    await session.typeAndSave('// Afresh.\n');
+    await unfold(workbench.treeRow('Faster map'));
+    await workbench.treeRow('Edit …/map.ts').waitFor();
+    assert.match(fs.readFileSync(path.join(cloneFolder(workbench, 'faster-map'), edited), 'utf8'), /Afresh/);
     await session.close();
+    await clearNotifications(workbench);
   });
 
   it('deletes a session into the trash after it has said what would be lost', async () => {
     await choose(workbench, workbench.treeRow('Rename map'), 'Delete Session…');
     await workbench.dialogText().waitFor();
-    await workbench.screenshot('tour-20-delete');
+    await workbench.screenshot('tour-23-delete');
     await workbench.dialog('Move to Trash');
     await workbench.notification('is in the trash').waitFor();
     await eventually(
@@ -242,7 +265,7 @@ describe('the tour', () => {
       cloneFolders(workbench).filter((folder) => folder.endsWith('-rename-map')),
       [],
     );
-    await workbench.screenshot('tour-21-deleted');
+    await workbench.screenshot('tour-24-deleted');
   });
 
   it('has not touched the repository', () => {

@@ -64,6 +64,28 @@ describe('sessions in the editor', () => {
     assert.match(snapshot.trigger, /^(external|reconcile)$/);
   });
 
+  it('records the session that took the place of one that was reset', async () => {
+    const old = await makeSession(here, 'Alpha');
+    write(old.path, 'src/attempt.js', 'export {};\n');
+    const { session } = await here.bulkhead.resetSession(old.id, { force: true });
+    await here.api.captures.flush();
+    const snapshot = await snapshotAfter(here.bulkhead, session.id, async () => {
+      write(session.path ?? assert.fail('it has no clone'), 'src/afresh.js', 'export {};\n');
+    });
+    assert.equal(snapshot.subject, 'Add src/afresh.js');
+    const text = await happened(
+      'the row of the fresh session',
+      (look) => here.api.tree.onDidChangeTreeData(look),
+      async () => undefined,
+      async () => {
+        const tree = await treeText(here, () => false);
+        return tree.includes('Alpha [1 changed') ? tree : undefined;
+      },
+    );
+    assert.equal(text.split('\n').filter((row) => row.startsWith('Alpha')).length, 1);
+    assert.equal((await here.bulkhead.snapshots({ session: old.id }))[0]?.trigger, 'final');
+  });
+
   it('finds files in folders that are made at once', async () => {
     const session = await makeSession(here, 'Alpha');
     const names = Array.from({ length: 20 }, (_, index) => `deep/er/and/deeper/file${index}.txt`);
