@@ -123,6 +123,7 @@ export class ResetService {
       );
     }
     await this.#finishTrash(old);
+    await this.#sites.drop(old.id);
     const { newest } = await this.#sessions.newestFacts(old.id);
     return { id: end.id, made: false, snapshot: newest };
   }

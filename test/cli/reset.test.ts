@@ -28,6 +28,7 @@ describe('command line: session reset', function () {
     assert.equal(readFileSync(join(reset.session.path, 'a.txt'), 'utf8'), 'one\ntwo\nthree\n');
     assert.equal(existsSync(old.path), false);
     assert.deepEqual(await world.json(['session', 'list']), [reset.session]);
+    assert.deepEqual(await world.json(['session', 'show', 'Attempt']), reset.session);
     const all = await world.json<SessionDocument[]>(['session', 'list', '--all']);
     assert.deepEqual(
       all.map(({ id, state }) => [id, state]),

@@ -155,6 +155,17 @@ describe('reset', function () {
     assertOnly(third);
   });
 
+  it('ends the processes that a window had for the old clone when it adopts the successor', async () => {
+    const old = await newSession();
+    const window = await world.open();
+    write(cloneOf(old), 'new.txt', 'new\n');
+    await checkpoint(window, old, 'new.txt');
+    await bulkhead.resetSession(old.id, { force: true });
+    const before = window.pids;
+    await window.resetSession(old.id, { force: true });
+    assert.ok(window.pids.length < before.length, `${String(window.pids.length)} of ${String(before.length)} run`);
+  });
+
   it('says so when the successor was deleted, or the session itself, and makes nothing', async () => {
     const first = await newSession();
     const { session: second } = await bulkhead.resetSession(first.id, { force: false });
