@@ -28,7 +28,8 @@ describe('several windows', () => {
     fs.rmSync(temporary, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
   });
 
-  it('record every save once, and every write from outside once', async () => {
+  it('record every save once, and every write from outside once', async function () {
+    this.timeout(300_000);
     await workbench.openViewContainer('Bulkhead');
     await runCommand(workbench, 'Bulkhead: New Session');
     await workbench.answer('Shared');
