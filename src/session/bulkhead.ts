@@ -48,6 +48,7 @@ import { addToIndex, defaultStorageRoot, storageOf } from './repositoryIndex';
 import type { RestoreSite } from './restorePlanner';
 import { ResetService } from './resetService';
 import { RestoreService } from './restoreService';
+import { SaveNotices } from './saveNotices';
 import { SessionNames } from './sessionNames';
 import { SessionService } from './sessionService';
 import { defaultAgent, Sites } from './sites';
@@ -541,6 +542,7 @@ export class Bulkhead {
         checkpoint: (request) => this.#checkpoint(request),
       },
       lease,
+      new SaveNotices(this.#host, this.#storage.locks, ref),
     );
     this.#captures.add(capture);
     await lease.start();

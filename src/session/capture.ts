@@ -8,6 +8,7 @@ import type { Trigger } from '../core/snapshotMessage';
 import type { CheckpointRequest, CheckpointResult } from './api';
 import type { CaptureLease } from './captureLease';
 import type { Host } from './host';
+import type { SaveNotices } from './saveNotices';
 import { TEMPORARY_PREFIX } from './workTree';
 
 export interface CaptureTarget {
@@ -34,6 +35,7 @@ export class Capture {
   readonly #host: Host;
   readonly #target: CaptureTarget;
   readonly #lease: CaptureLease;
+  readonly #notices: SaveNotices;
   readonly #owned = new DisposableStore();
   readonly #onDidChangeState: Emitter<void>;
   readonly #onDidFail: Emitter<BulkheadError>;
@@ -44,10 +46,11 @@ export class Capture {
   #running: Promise<void> = Promise.resolve();
   #closed = false;
 
-  constructor(host: Host, target: CaptureTarget, lease: CaptureLease) {
+  constructor(host: Host, target: CaptureTarget, lease: CaptureLease, notices: SaveNotices) {
     this.#host = host;
     this.#target = target;
     this.#lease = lease;
+    this.#notices = this.#owned.add(notices);
     const onError = (error: unknown): void => {
       host.log.error(`a listener failed: ${messageOf(error)}`);
     };
@@ -76,6 +79,14 @@ export class Capture {
     return this.#lease.isHeld ? 'capturing' : 'following';
   }
 
+  /** An editor of this window is about to write a file; whoever records writes from outside waits for that. */
+  willSave(fsPath: string): void {
+    const path = this.#pathOf(fsPath);
+    if (path !== undefined && !this.#closed && !this.#lease.isHeld) {
+      this.#notices.begin(path);
+    }
+  }
+
   /** An editor of this window saved a file. */
   async saved(fsPath: string): Promise<void> {
     const path = this.#pathOf(fsPath);
@@ -89,6 +100,8 @@ export class Capture {
       // The caller is told, and the file is looked for again.
       this.doubt('a save could not be recorded');
       throw error;
+    } finally {
+      this.#notices.end(path);
     }
   }
 
@@ -145,7 +158,7 @@ export class Capture {
 
   /** Not while a save is under way: what its editor has written already would be booked as somebody else's. */
   #fireUnlessSaving(): void {
-    if (!this.#target.isSaving()) {
+    if (!this.#target.isSaving() && !this.#notices.othersAreSaving()) {
       this.#fire();
       return;
     }

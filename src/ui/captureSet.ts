@@ -67,7 +67,9 @@ export class CaptureSet {
 
   /** An editor of this window is about to save a file. */
   willSave(fsPath: string): void {
-    this.#saves.begin(this.#real(fsPath));
+    const real = this.#real(fsPath);
+    this.#saves.begin(real);
+    this.#within(real)?.capture.willSave(real);
   }
 
   /** An editor of this window saved a file. */

@@ -1,8 +1,6 @@
 import type { Clock } from '../base/clock';
 import type { Disposable } from '../base/disposable';
-
-/** A save that has not ended by then was cancelled, or failed. */
-const LONGEST_SAVE_MS = 5_000;
+import { LONGEST_SAVE_MS } from '../session/saveNotices';
 
 interface PendingSave {
   readonly timer: Disposable;

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
+import { readdirSync, utimesSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { type Clock, systemClock } from '../../src/base/clock';
+import { toDisposable } from '../../src/base/disposable';
 import type { Session } from '../../src/session/api';
 import type { Bulkhead } from '../../src/session/bulkhead';
 import type { Capture } from '../../src/session/capture';
+import { LONGEST_SAVE_MS } from '../../src/session/saveNotices';
 import { git } from '../support/git';
 import { filesOfTree, treeOf } from '../support/snapshotTree';
 import { cloneOf, EngineWorld, pathOf, write } from './world';
@@ -113,5 +117,52 @@ describe('capture', () => {
     await own.flush();
     const [newest] = await other.snapshots({ session: id });
     assert.deepEqual([newest?.trigger, newest?.agent], ['save', 'user']);
+  });
+
+  it('leaves a save to the window in which it happens, however late that window is', async () => {
+    const quietMs = 123;
+    const quiet: (() => void)[] = [];
+    const clock: Clock = {
+      now: () => systemClock.now(),
+      schedule: (ms, callback, options) => {
+        if (ms !== quietMs) {
+          return systemClock.schedule(ms, callback, options);
+        }
+        quiet.push(callback);
+        return toDisposable(() => {
+          quiet.splice(quiet.indexOf(callback), 1);
+        });
+      },
+    };
+    const watching = await world.open({ quietMs, maxWaitMs: 60_000 }, world.repo.dir, clock);
+    const saving = await world.open();
+    const { id, path } = await watching.createSession({ from: { kind: 'head' } });
+    const file = join(path ?? assert.fail('no clone'), 'a.txt');
+    const [watcher, saver] = [
+      await watching.capture(id, { ownWindow: true }),
+      await saving.capture(id, { ownWindow: true }),
+    ];
+    await watcher.flush();
+    assert.deepEqual([watcher.state, saver.state], ['capturing', 'following']);
+    saver.willSave(file);
+    write(dirname(file), 'a.txt', 'saved in the other window\n');
+    watcher.changedOutside(file);
+    quiet.pop()?.();
+    assert.equal(quiet.length, 1, 'it looks again later');
+    await saver.saved(file);
+    quiet.pop()?.();
+    await watcher.flush();
+    const made = (await watching.snapshots({ session: id })).map(({ trigger, agent }) => `${trigger} by ${agent}`);
+    assert.deepEqual(made, ['save by user', 'start by user']);
+    // One that was never recorded does not hold the others back for ever.
+    saver.willSave(file);
+    write(dirname(file), 'a.txt', 'written by somebody else\n');
+    const notice = readdirSync(join(world.storage, 'locks')).find((name) => name.startsWith(`${id}.saving.`));
+    const old = (Date.now() - LONGEST_SAVE_MS) / 1000;
+    utimesSync(join(world.storage, 'locks', notice ?? assert.fail('no notice')), old, old);
+    watcher.changedOutside(file);
+    quiet.pop()?.();
+    await watcher.flush();
+    assert.equal((await watching.snapshots({ session: id }))[0]?.trigger, 'external');
   });
 });

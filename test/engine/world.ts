@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import type { Clock } from '../../src/base/clock';
 import type { Log } from '../../src/base/log';
 import { type RepoPath, repoPathFromText } from '../../src/core/repoPath';
 import type { CheckpointResult, RestoreResult, Session } from '../../src/session/api';
@@ -41,14 +42,24 @@ export class EngineWorld {
   }
 
   /** Another window on the same storage. */
-  async open(settings: Partial<EngineSettings> = {}, repository: string = this.repo.dir): Promise<Bulkhead> {
+  async open(
+    settings: Partial<EngineSettings> = {},
+    repository: string = this.repo.dir,
+    clock?: Clock,
+  ): Promise<Bulkhead> {
     const log: Log = {
       debug: () => undefined,
       info: () => undefined,
       warn: (message) => this.warnings.push(message),
       error: (message) => this.warnings.push(`error: ${message}`),
     };
-    const host = await createHost({ log, product: 'test', settings, environment: this.environment });
+    const host = await createHost({
+      log,
+      product: 'test',
+      settings,
+      environment: this.environment,
+      ...(clock === undefined ? {} : { clock }),
+    });
     const bulkhead = await openBulkhead(host, { repository, storage: this.storage, create: true });
     this.#open.push(bulkhead);
     return bulkhead;

@@ -56,10 +56,15 @@ describe('several windows', () => {
       fs.writeFileSync(path.join(clone, 'from-outside.txt'), textOf(round, 'outside'));
       await Promise.all(windows.map(({ window }) => window.page.keyboard.press('Control+S')));
       await Promise.all(windows.map(({ window }) => window.page.locator('.tab.active:not(.dirty)').first().waitFor()));
-      // The last to come is what was written from outside: it waits until the folder is quiet.
       await eventually(
-        () => snapshots(`refs/bulkhead/sessions/${session}`).filter(({ paths }) => paths.includes('from-outside.txt')),
-        (seen) => seen.length >= round,
+        () => [
+          ...snapshots(`refs/bulkhead/sessions/${session}`).flatMap(({ paths }) => paths),
+          ...snapshots('refs/bulkhead/workspace').flatMap(({ paths }) => paths),
+        ],
+        (seen) =>
+          [...windows.map(({ file }) => file), 'from-outside.txt'].every(
+            (wanted) => seen.filter((file) => file === wanted).length >= round,
+          ),
       );
     }
 
