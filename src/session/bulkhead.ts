@@ -119,6 +119,7 @@ export class Bulkhead {
   readonly #names: SessionNames;
   readonly #comparisons: Comparisons;
   readonly #captures = new Set<Capture>();
+  readonly #notices = new Map<SessionRef, SaveNotices>();
   readonly #waiting = new Map<SessionRef, Waiting>();
   readonly #owned = new DisposableStore();
   readonly #onDidChangeSessions: Emitter<void>;
@@ -538,15 +539,33 @@ export class Bulkhead {
         session: ref,
         root: site.workTree.root,
         outsideAgent: defaultAgent(ref),
-        isSaving: options.isSaving ?? (() => false),
+        isSaving: () => options.isSaving?.() === true || this.#noticesOf(ref).othersAreSaving(),
         checkpoint: (request) => this.#checkpoint(request),
       },
       lease,
-      new SaveNotices(this.#host, this.#storage.locks, ref),
     );
     this.#captures.add(capture);
     await lease.start();
     return capture;
+  }
+
+  /** An editor of this window is about to write a file: whoever records outside writes of that session waits for the save. */
+  willSave(ref: SessionRef, fsPath: string): void {
+    this.#noticesOf(ref).begin(fsPath);
+  }
+
+  /** The save is recorded, or did not come. */
+  saveEnded(ref: SessionRef, fsPath: string): void {
+    this.#notices.get(ref)?.end(fsPath);
+  }
+
+  #noticesOf(ref: SessionRef): SaveNotices {
+    let notices = this.#notices.get(ref);
+    if (notices === undefined) {
+      notices = this.#owned.add(new SaveNotices(this.#host, this.#storage.locks, ref));
+      this.#notices.set(ref, notices);
+    }
+    return notices;
   }
 
   #setWaiting(session: SessionRef, waiting: Waiting | null): void {

@@ -8,7 +8,6 @@ import type { Trigger } from '../core/snapshotMessage';
 import type { CheckpointRequest, CheckpointResult } from './api';
 import type { CaptureLease } from './captureLease';
 import type { Host } from './host';
-import type { SaveNotices } from './saveNotices';
 import { TEMPORARY_PREFIX } from './workTree';
 
 export interface CaptureTarget {
@@ -17,7 +16,7 @@ export interface CaptureTarget {
   readonly root: string;
   /** Who is taken for the writer of what came from outside. */
   readonly outsideAgent: string;
-  /** Whether an editor of this window is writing a file right now. */
+  /** Whether an editor, of this window or another, is writing a file right now. */
   readonly isSaving: () => boolean;
   readonly checkpoint: (request: CheckpointRequest) => Promise<CheckpointResult & { readonly rulesChanged: boolean }>;
 }
@@ -35,7 +34,6 @@ export class Capture {
   readonly #host: Host;
   readonly #target: CaptureTarget;
   readonly #lease: CaptureLease;
-  readonly #notices: SaveNotices;
   readonly #owned = new DisposableStore();
   readonly #onDidChangeState: Emitter<void>;
   readonly #onDidFail: Emitter<BulkheadError>;
@@ -46,11 +44,10 @@ export class Capture {
   #running: Promise<void> = Promise.resolve();
   #closed = false;
 
-  constructor(host: Host, target: CaptureTarget, lease: CaptureLease, notices: SaveNotices) {
+  constructor(host: Host, target: CaptureTarget, lease: CaptureLease) {
     this.#host = host;
     this.#target = target;
     this.#lease = lease;
-    this.#notices = this.#owned.add(notices);
     const onError = (error: unknown): void => {
       host.log.error(`a listener failed: ${messageOf(error)}`);
     };
@@ -79,14 +76,6 @@ export class Capture {
     return this.#lease.isHeld ? 'capturing' : 'following';
   }
 
-  /** An editor of this window is about to write a file; whoever records writes from outside waits for that. */
-  willSave(fsPath: string): void {
-    const path = this.#pathOf(fsPath);
-    if (path !== undefined && !this.#closed && !this.#lease.isHeld) {
-      this.#notices.begin(path);
-    }
-  }
-
   /** An editor of this window saved a file. */
   async saved(fsPath: string): Promise<void> {
     const path = this.#pathOf(fsPath);
@@ -100,8 +89,6 @@ export class Capture {
       // The caller is told, and the file is looked for again.
       this.doubt('a save could not be recorded');
       throw error;
-    } finally {
-      this.#notices.end(path);
     }
   }
 
@@ -158,7 +145,7 @@ export class Capture {
 
   /** Not while a save is under way: what its editor has written already would be booked as somebody else's. */
   #fireUnlessSaving(): void {
-    if (!this.#target.isSaving() && !this.#notices.othersAreSaving()) {
+    if (!this.#target.isSaving()) {
       this.#fire();
       return;
     }

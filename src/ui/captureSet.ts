@@ -19,6 +19,7 @@ const STARTS_AT_ONCE = 4;
 const LATE_WATCHER_MS = 2000;
 
 interface Running {
+  readonly ref: SessionRef;
   readonly path: string;
   readonly capture: Capture;
   readonly owned: Disposable;
@@ -69,7 +70,11 @@ export class CaptureSet {
   willSave(fsPath: string): void {
     const real = this.#real(fsPath);
     this.#saves.begin(real);
-    this.#within(real)?.capture.willSave(real);
+    if (this.#within(real)?.capture.state !== 'capturing') {
+      for (const ref of this.#announcedTo(real)) {
+        this.#bulkhead.willSave(ref, real);
+      }
+    }
   }
 
   /** An editor of this window saved a file. */
@@ -77,11 +82,23 @@ export class CaptureSet {
     const real = this.#real(fsPath);
     this.#saves.end(real);
     const running = this.#within(real);
-    if (running !== undefined) {
-      await running.capture.saved(real);
-    } else if (!this.#closed) {
-      await this.#savedBeforeStart(real);
+    try {
+      if (running !== undefined) {
+        await running.capture.saved(real);
+      } else if (!this.#closed) {
+        await this.#savedBeforeStart(real);
+      }
+    } finally {
+      for (const ref of this.#announcedTo(real)) {
+        this.#bulkhead.saveEnded(ref, real);
+      }
     }
+  }
+
+  /** Those whose outside writes another window may be recording: of a capture that does not run yet, all that this window shows. */
+  #announcedTo(fsPath: string): Iterable<SessionRef> {
+    const running = this.#within(fsPath);
+    return running === undefined ? this.#own : new Set([running.ref, ...this.#own]);
   }
 
   doubt(reason: string): void {
@@ -168,7 +185,7 @@ export class CaptureSet {
           capture.doubt('the watcher may have started late');
         }),
       );
-      this.#running.set(ref, { path, capture, owned });
+      this.#running.set(ref, { ref, path, capture, owned });
     } catch (error) {
       this.#errors.showOnce(vscode.l10n.t('Cannot record a session.'), error);
     }

@@ -144,18 +144,19 @@ describe('capture', () => {
     ];
     await watcher.flush();
     assert.deepEqual([watcher.state, saver.state], ['capturing', 'following']);
-    saver.willSave(file);
+    saving.willSave(id, file);
     write(dirname(file), 'a.txt', 'saved in the other window\n');
     watcher.changedOutside(file);
     quiet.pop()?.();
     assert.equal(quiet.length, 1, 'it looks again later');
     await saver.saved(file);
+    saving.saveEnded(id, file);
     quiet.pop()?.();
     await watcher.flush();
     const made = (await watching.snapshots({ session: id })).map(({ trigger, agent }) => `${trigger} by ${agent}`);
     assert.deepEqual(made, ['save by user', 'start by user']);
     // One that was never recorded does not hold the others back for ever.
-    saver.willSave(file);
+    saving.willSave(id, file);
     write(dirname(file), 'a.txt', 'written by somebody else\n');
     const notice = readdirSync(join(world.storage, 'locks')).find((name) => name.startsWith(`${id}.saving.`));
     const old = (Date.now() - LONGEST_SAVE_MS) / 1000;

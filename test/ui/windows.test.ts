@@ -73,7 +73,11 @@ describe('several windows', () => {
     for (const { file } of windows.slice(0, 2)) {
       const saves = shared.filter(({ paths }) => paths.includes(file));
       assert.equal(saves.length, rounds, told);
-      assert.deepEqual(new Set(saves.map(({ trigger, agent }) => `${trigger} by ${agent}`)), new Set(['save by user']));
+      assert.deepEqual(
+        new Set(saves.map(({ trigger, agent }) => `${trigger} by ${agent}`)),
+        new Set(['save by user']),
+        told,
+      );
     }
     const outside = shared.filter(({ paths }) => paths.includes('from-outside.txt'));
     assert.equal(outside.length, rounds, told);
