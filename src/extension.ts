@@ -6,6 +6,7 @@ import { showContention } from './ui/contentionCommand';
 import { ContentionStatusBar } from './ui/contentionStatusBar';
 import { setContextKey } from './ui/contextKeys';
 import { fileDecorations } from './ui/fileDecorations';
+import { showLockHolders } from './ui/lockCommand';
 import { createLogChannel } from './ui/logChannel';
 import { Repositories } from './ui/repositories';
 import type { Repository } from './ui/repository';
@@ -54,6 +55,10 @@ export function activate(context: vscode.ExtensionContext): TestApi | undefined 
       'bulkhead.showContention': {
         failure: vscode.l10n.t('Cannot show the contention.'),
         run: () => showContention(statusBar),
+      },
+      'bulkhead.showLockHolders': {
+        failure: vscode.l10n.t('Cannot show who holds locks.'),
+        run: () => showLockHolders(repositories),
       },
       'bulkhead.showSessionActions': {
         failure: vscode.l10n.t('Cannot show the actions.'),

@@ -5,6 +5,7 @@ import type { Command } from './command';
 import { contention } from './contentionCommand';
 import { diff } from './diffCommand';
 import { usageError } from './failure';
+import { lockShow } from './lockCommand';
 import { restore, undo } from './restoreCommands';
 import {
   sessionFork,
@@ -34,6 +35,7 @@ export const COMMANDS: readonly Command[] = [
   undo,
   contention,
   apply,
+  lockShow,
 ];
 
 export function commandFor(words: readonly string[]): Command {

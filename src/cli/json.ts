@@ -4,6 +4,7 @@ import type {
   CheckpointResult,
   ContendedPath,
   DiffResult,
+  LockInfo,
   PathChange,
   RemoveResult,
   ResetResult,
@@ -118,6 +119,28 @@ export function removeJson(result: RemoveResult) {
 
 export function resetJson(result: ResetResult) {
   return { session: sessionJson(result.session), made: result.made, snapshot: result.snapshot };
+}
+
+/**
+ * `kind`: `lock`, `lease`, `claim`, or `git` for a lock file of git's own. `session` and `name`: the session it is about,
+ * by id and name. `purpose`, `agent`, `pid`, `host`, `since`: what the holder tells of itself, else null. `ageMs`: since it
+ * was taken or, when that is not told, since its last sign of life. `state`: `alive`, `dead` (it keeps nobody waiting),
+ * `newer` (held by a later version of Bulkhead), `unknown`. `place`: its file, or the claim's ref in the snapshot store.
+ */
+export function lockJson(lock: LockInfo) {
+  return {
+    kind: lock.kind,
+    session: lock.session,
+    name: lock.name,
+    purpose: lock.purpose,
+    agent: lock.agent,
+    pid: lock.pid,
+    host: lock.host,
+    since: timeJson(lock.since),
+    ageMs: lock.ageMs,
+    state: lock.state,
+    place: lock.place,
+  };
 }
 
 function changeJson({ path, status }: PathChange) {

@@ -271,6 +271,40 @@ export interface ResetResult {
   readonly snapshot: Oid | null;
 }
 
+/**
+ * - `lock`: spares writers of one session wasted work.
+ * - `lease`: which window records a session's outside writes.
+ * - `claim`: somebody restores, applies or deletes the session; nobody else records it meanwhile.
+ * - `git`: a lock file of git's own in the snapshot store.
+ */
+export type LockKind = 'lock' | 'lease' | 'claim' | 'git';
+
+/**
+ * What is known of the holder: `alive` and `dead` are proven (a dead one keeps nobody waiting), `newer` is a later version
+ * of Bulkhead whose record we do not read, `unknown` all else, such as another machine.
+ */
+export type LockState = 'alive' | 'dead' | 'unknown' | 'newer';
+
+export interface LockInfo {
+  readonly kind: LockKind;
+  /** Null for a lock file of git's that is about no session alone. */
+  readonly session: SessionRef | null;
+  /** What the person calls the session; null when it is not known any more. */
+  readonly name: string | null;
+  /** "checkpoint", "restore"; null when the holder does not tell. */
+  readonly purpose: string | null;
+  readonly agent: string | null;
+  readonly pid: number | null;
+  readonly host: string | null;
+  /** When it was taken; null when the holder does not tell. */
+  readonly since: number | null;
+  /** Milliseconds since it was taken or, when that is not known, since its last sign of life. */
+  readonly ageMs: number | null;
+  readonly state: LockState;
+  /** The lock's file, or the claim's ref in the snapshot store. */
+  readonly place: string;
+}
+
 export interface StorageInfo {
   readonly storage: string;
   readonly repository: string;

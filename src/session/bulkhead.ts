@@ -17,6 +17,7 @@ import {
   type CreateRequest,
   type DiffResult,
   type DiffSide,
+  type LockInfo,
   type RemovalPreflight,
   type RemoveResult,
   type ResetOptions,
@@ -40,6 +41,7 @@ import { type ContentionSide, ContentionService } from './contentionService';
 import { exists } from './files';
 import { currentHead, type HeadState } from './heads';
 import type { Host } from './host';
+import { LockList } from './lockList';
 import { LockFolder } from './locks';
 import { Records } from './records';
 import { RefWatcher } from './refWatcher';
@@ -118,6 +120,7 @@ export class Bulkhead {
   readonly #resets: ResetService;
   readonly #names: SessionNames;
   readonly #comparisons: Comparisons;
+  readonly #locks: LockList;
   readonly #captures = new Set<Capture>();
   readonly #notices = new Map<SessionRef, SaveNotices>();
   readonly #waiting = new Map<SessionRef, Waiting>();
@@ -139,8 +142,8 @@ export class Bulkhead {
     this.#onDidChangeSnapshots = this.#owned.add(new Emitter<SessionRef>(onError));
     this.#onDidChangeWaiting = this.#owned.add(new Emitter<void>(onError));
     const records = new Records(host, store);
-    const claims = new Claims(host, store);
     const locks = new LockFolder(storage.locks, host);
+    const claims = new Claims(host, store, locks);
     this.#reader = new SnapshotReader(host, store);
     this.#sessions = new SessionService(host, storage, store, repository, records, this.#reader);
     this.#sites = new Sites({
@@ -187,6 +190,13 @@ export class Bulkhead {
     });
     this.#names = new SessionNames(host, locks, this.#sessions);
     this.#comparisons = new Comparisons({ host, store, sites: this.#sites, session });
+    this.#locks = new LockList({
+      host,
+      store,
+      locks,
+      claims,
+      names: async () => new Map((await this.sessions({ all: true })).map(({ id, name }) => [id, name])),
+    });
   }
 
   /** A record, folder or state changed, here or in another process. */
@@ -206,6 +216,11 @@ export class Bulkhead {
 
   waiting(): readonly { readonly session: SessionRef; readonly holder: string; readonly what: Waiting['what'] }[] {
     return [...this.#waiting].map(([session, { what, holder }]) => ({ session, what, holder }));
+  }
+
+  /** Everything that is locked, leased or claimed now, the oldest first. */
+  locks(): Promise<readonly LockInfo[]> {
+    return this.#locks.list();
   }
 
   /** Follows what other processes do. */

@@ -1,14 +1,34 @@
 import { type FSWatcher, watch } from 'node:fs';
-import { unlink } from 'node:fs/promises';
+import { stat, unlink, utimes } from 'node:fs/promises';
 import { DisposableStore, type Disposable } from '../base/disposable';
-import { messageOf } from '../base/errors';
+import { BulkheadError, isAbsent, messageOf } from '../base/errors';
 import { Emitter, type Event } from '../base/event';
+import {
+  formatHolder,
+  HEARTBEAT_MS,
+  type Holder,
+  type HolderRecord,
+  LEASE_CAP_MS,
+  mayBeTaken,
+  parseHolder,
+} from '../core/holder';
 import { readTextIfThere, writeFileAtomic } from './files';
+import type { HeldLock } from './heldLock';
+import { forgetHeld, livenessOfHolder, newHolder, rememberHeld } from './holders';
 import type { Host } from './host';
-import { LockFolder, newHolder } from './locks';
-import { type Holder, isProvenDead, parseHolder } from './processIdentity';
+import { LockFolder } from './locks';
 
 const RETRY_MS = 1000;
+
+/** The name of a session's lease among the locks. */
+export function leaseName(session: string): string {
+  return `${session}.capture`;
+}
+
+interface Note {
+  readonly record: HolderRecord;
+  readonly renewed: number;
+}
 
 /**
  * Which window records a session's outside writes: exactly one, and the clone's own window before any other. Only about
@@ -22,18 +42,20 @@ export class CaptureLease implements Disposable {
   readonly #ownWindow: boolean;
   readonly #owned = new DisposableStore();
   readonly #onDidChange: Emitter<void>;
-  #release: (() => void) | undefined;
-  /** Nonce of the note that this window left. */
-  #note: string | undefined;
+  /** `absent`: there is no folder for locks, so nobody can be asked. */
+  #held: HeldLock | 'absent' | undefined;
+  /** The note that this window left. */
+  #note: Holder | undefined;
   #watcher: FSWatcher | undefined;
   #timer: Disposable | undefined;
   #closed = false;
+  #complaint: string | undefined;
   #busy: Promise<void> = Promise.resolve();
 
   constructor(host: Host, folder: string, session: string, options: { readonly ownWindow: boolean }) {
     this.#host = host;
     this.#locks = new LockFolder(folder, host);
-    this.#name = `${session}.capture`;
+    this.#name = leaseName(session);
     this.#ownWindow = options.ownWindow;
     this.#onDidChange = this.#owned.add(
       new Emitter<void>((error) => {
@@ -59,7 +81,7 @@ export class CaptureLease implements Disposable {
   }
 
   get isHeld(): boolean {
-    return this.#release !== undefined;
+    return this.#held !== undefined;
   }
 
   /** Tries to take the lease, and goes on trying in the background while somebody else has it. */
@@ -71,27 +93,42 @@ export class CaptureLease implements Disposable {
   #look(): void {
     this.#busy = this.#busy
       .then(() => this.#settle())
-      .catch((error: unknown) => {
-        this.#host.log.warn(`the lease ${this.#name} could not be looked at: ${messageOf(error)}`);
+      .then(
+        () => {
+          this.#complaint = undefined;
+        },
+        (error: unknown) => {
+          this.#complain(error);
+        },
+      )
+      .then(() => {
+        this.#schedule();
       });
   }
 
   async #settle(): Promise<void> {
-    this.#timer?.dispose();
     if (this.#closed) {
       return;
     }
     const isWanted = await this.#isWantedByOwnWindow();
-    if (this.#release !== undefined) {
+    if (this.#held !== undefined && this.#held !== 'absent') {
+      this.#held.verify();
+    }
+    if (this.#held !== undefined) {
       if (isWanted && !this.#ownWindow) {
-        await this.#let();
+        this.#let();
       }
     } else if (this.#ownWindow || !isWanted) {
       await this.#take();
     }
-    if (this.#release === undefined) {
+    await this.#renewNote();
+  }
+
+  #schedule(): void {
+    this.#timer?.dispose();
+    if (!this.#closed && (this.#held === undefined || this.#note !== undefined)) {
       this.#timer = this.#host.clock.schedule(
-        RETRY_MS,
+        this.#held === undefined ? RETRY_MS : HEARTBEAT_MS,
         () => {
           this.#look();
         },
@@ -100,25 +137,44 @@ export class CaptureLease implements Disposable {
     }
   }
 
+  /** Tried again each second: the same complaint is made once. */
+  #complain(error: unknown): void {
+    const complaint = messageOf(error);
+    if (complaint !== this.#complaint) {
+      this.#complaint = complaint;
+      this.#host.log.warn(`the lease ${this.#name} could not be looked at: ${complaint}`);
+    }
+  }
+
   async #take(): Promise<void> {
     const holder = await newHolder(this.#host, 'capture', this.#host.product);
-    // Written once: each write wakes every window that watches the folder, this one too.
-    if (this.#ownWindow && (await this.#noteHolder()) === undefined) {
-      await writeFileAtomic(this.#noteFile(), JSON.stringify(holder));
-      this.#note = holder.nonce;
-    }
-    const locked = await this.#locks.acquire(this.#name, { holder, waitMs: 0, record: true });
-    if (locked.kind === 'busy') {
+    await this.#leaveNote(holder);
+    const locked = await this.#locks.acquire(this.#name, {
+      holder,
+      waitMs: 0,
+      capMs: LEASE_CAP_MS,
+      onLost: () => {
+        // Taken again if it is free, as anybody would: what was missed meanwhile is looked for then.
+        this.#let();
+        this.#look();
+      },
+    });
+    if (locked.kind === 'busy' || locked.kind === 'newer') {
       return;
     }
-    this.#release = locked.kind === 'held' ? locked.release : () => undefined;
+    this.#held = locked.kind === 'held' ? locked.lock : 'absent';
     this.#onDidChange.fire();
   }
 
-  async #let(): Promise<void> {
-    const release = this.#release;
-    this.#release = undefined;
-    release?.();
+  #let(): void {
+    const held = this.#held;
+    if (held === undefined) {
+      return;
+    }
+    this.#held = undefined;
+    if (held !== 'absent') {
+      held.release();
+    }
     this.#onDidChange.fire();
   }
 
@@ -126,15 +182,71 @@ export class CaptureLease implements Disposable {
     return `${this.#locks.file(this.#name)}.own`;
   }
 
-  /** Whether a living window of the clone itself is there. */
-  async #isWantedByOwnWindow(): Promise<boolean> {
-    return (await this.#noteHolder()) !== undefined;
+  /** Written once: each write wakes every window that watches the folder, this one too. */
+  async #leaveNote(holder: Holder): Promise<void> {
+    if (!this.#ownWindow || (await this.#isWantedByOwnWindow())) {
+      return;
+    }
+    rememberHeld(holder);
+    try {
+      await writeFileAtomic(this.#noteFile(), formatHolder(holder));
+      this.#note = holder;
+    } catch (error) {
+      forgetHeld(holder);
+      // Without a folder for locks there is nobody to step back either.
+      if (!(error instanceof BulkheadError && isAbsent(error.cause))) {
+        throw error;
+      }
+    }
   }
 
-  async #noteHolder(): Promise<Holder | undefined> {
-    const text = await readTextIfThere(this.#noteFile());
-    const holder = text === undefined ? undefined : parseHolder(text);
-    return holder !== undefined && !(await isProvenDead(holder)) ? holder : undefined;
+  /** A sign of life for those who cannot look for our process. */
+  async #renewNote(): Promise<void> {
+    if (this.#note === undefined) {
+      return;
+    }
+    const now = this.#host.clock.now();
+    const note = await this.#readNote();
+    if (note === undefined || note.record.kind !== 'ok' || note.record.holder.nonce !== this.#note.nonce) {
+      // Removed, or another window of the clone left its own: that one says the same.
+      forgetHeld(this.#note);
+      this.#note = undefined;
+      return;
+    }
+    if (Math.abs(now - note.renewed) >= HEARTBEAT_MS) {
+      await utimes(this.#noteFile(), now / 1000, now / 1000);
+    }
+  }
+
+  async #readNote(): Promise<Note | undefined> {
+    const file = this.#noteFile();
+    const text = await readTextIfThere(file);
+    if (text === undefined) {
+      return undefined;
+    }
+    try {
+      return { record: parseHolder(text), renewed: (await stat(file)).mtimeMs };
+    } catch (error) {
+      if (isAbsent(error)) {
+        return undefined;
+      }
+      throw error;
+    }
+  }
+
+  /** Whether a living window of the clone itself is there. */
+  async #isWantedByOwnWindow(): Promise<boolean> {
+    const note = await this.#readNote();
+    return (
+      note !== undefined &&
+      !mayBeTaken({
+        liveness: await livenessOfHolder(note.record),
+        since: null,
+        renewed: note.renewed,
+        now: this.#host.clock.now(),
+        capMs: LEASE_CAP_MS,
+      })
+    );
   }
 
   async release(): Promise<void> {
@@ -142,11 +254,19 @@ export class CaptureLease implements Disposable {
     this.#timer?.dispose();
     this.#watcher?.close();
     await this.#busy;
-    // Another window of the clone may have left the note: that one stays.
-    if (this.#note !== undefined && (await this.#noteHolder())?.nonce === this.#note) {
-      await unlink(this.#noteFile()).catch(() => undefined);
+    if (this.#note !== undefined) {
+      const { nonce } = this.#note;
+      const note = await this.#readNote();
+      // Another window of the clone may have left the note: that one stays.
+      if (note?.record.kind === 'ok' && note.record.holder.nonce === nonce) {
+        await unlink(this.#noteFile()).catch((error: unknown) => {
+          // It says by itself that nobody needs it any more.
+          this.#host.log.debug(`the note of ${this.#name} stays: ${messageOf(error)}`);
+        });
+      }
+      forgetHeld(this.#note);
     }
-    await this.#let();
+    this.#let();
     this.dispose();
   }
 

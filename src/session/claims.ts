@@ -1,98 +1,148 @@
+import { rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { wait } from '../base/clock';
 import type { Disposable } from '../base/disposable';
-import { BulkheadError, messageOf } from '../base/errors';
+import { BulkheadError, isAbsent, messageOf } from '../base/errors';
+import {
+  CLAIM_CAP_MS,
+  describeHolder,
+  formatHolder,
+  HEARTBEAT_MS,
+  type Holder,
+  type HolderRecord,
+  mayBeTaken,
+  parseHolder,
+  SAVE_LOCK_CAP_MS,
+} from '../core/holder';
 import type { Oid } from '../core/objectId';
 import { claimRef } from '../core/refName';
+import type { RefMove, RefUpdateResult } from '../git/updateRef';
+import { forgetHeld, livenessOfHolder, newHolder, rememberHeld } from './holders';
 import type { Host } from './host';
-import { LOCK_TTL_MS, newHolder } from './locks';
-import { describeHolder, type Holder, isProvenDead, parseHolder } from './processIdentity';
+import type { LockFolder } from './locks';
 import { refLocked, type SnapshotStore } from './snapshotStore';
 
-const HEARTBEAT_MS = 60_000;
 const POLL_MS = 50;
 const TRIES = 16;
+/** A lock file of git's on a claim that is older than this was left by a killed git: a transaction of ours takes milliseconds. */
+const STALE_REF_LOCK_MS = 60_000;
 
-interface Standing {
+/** A claim as it is found, by whomever it is held. */
+export interface FoundClaim {
+  readonly session: string;
   readonly oid: Oid;
-  /** Undefined: written by a newer version, or damaged. */
-  readonly holder: Holder | undefined;
+  readonly record: HolderRecord;
+  /** The last sign of life, or null when neither the record nor the ref's file tells. */
+  readonly renewed: number | null;
+}
+
+/** The claim under which some work runs. */
+export interface HeldClaim {
+  /** Aborted with the error `claim-lost` as soon as it is known that the claim is not ours any more. */
+  readonly signal: AbortSignal;
+  /**
+   * Looks at the claim itself, for the moment before a step that cannot be taken back.
+   * @throws BulkheadError `claim-lost` (kind `busy`)
+   */
+  check(): Promise<void>;
+}
+
+interface Own {
+  readonly holder: Holder;
+  oid: Oid;
+  readonly lost: AbortController;
+  heartbeat: Disposable | undefined;
+  /** A renewal that is under way. */
+  renewal: Promise<void>;
 }
 
 /**
- * Who restores, applies or deletes a work tree: a holder record under a ref, created only where none is, taken over by
- * compare-and-swap and on proof of death only. While it stands, a snapshot by anybody else is refused by the very
+ * Who restores, applies or deletes a work tree: a holder record under a ref, created only where none is, and taken over by
+ * compare-and-swap by the rule of `mayBeTaken`. While it stands, a snapshot by anybody else is refused by the very
  * transaction that would publish it.
  */
 export class Claims {
   readonly #host: Host;
   readonly #store: SnapshotStore;
-  readonly #own = new Map<string, Oid>();
-  readonly #renewals = new Map<string, Promise<void>>();
+  readonly #locks: LockFolder;
+  readonly #own = new Map<string, Own>();
+  /** When this process first saw a claim whose age nothing tells. */
+  readonly #firstSeen = new Map<Oid, number>();
+  readonly #warned = new Set<string>();
 
-  constructor(host: Host, store: SnapshotStore) {
+  constructor(host: Host, store: SnapshotStore, locks: LockFolder) {
     this.#host = host;
     this.#store = store;
+    this.#locks = locks;
   }
 
   /** The claim that this process holds on a session, to be checked by its own snapshots. */
   ownClaim(session: string): Oid | null {
-    return this.#own.get(session) ?? null;
+    return this.#own.get(session)?.oid ?? null;
   }
 
   /**
-   * Runs `work` under the claim of a session.
-   * @throws BulkheadError `claimed` (kind `busy`) with the holder when somebody else has it
+   * Runs `work` under the claim of a session. It is told when the claim is lost: taken over by others, or held for so long
+   * that others may take it.
+   * @throws BulkheadError `claimed` (kind `busy`) with the holder when somebody else has it, `ref-locked`
    */
-  async hold<T>(session: string, purpose: string, agent: string, work: () => Promise<T>): Promise<T> {
-    await this.#take(session, await newHolder(this.#host, purpose, agent));
-    let heartbeat: Disposable | undefined;
-    const beat = (): void => {
-      heartbeat = this.#host.clock.schedule(
-        HEARTBEAT_MS,
-        () => {
-          const renewal = this.#renew(session, purpose, agent).then(beat, (error: unknown) => {
-            this.#host.log.warn(`the claim on ${session} was not renewed: ${messageOf(error)}`);
-          });
-          this.#renewals.set(session, renewal);
-        },
-        { background: true },
-      );
-    };
-    beat();
+  async hold<T>(session: string, purpose: string, agent: string, work: (claim: HeldClaim) => Promise<T>): Promise<T> {
+    const own = await this.#take(session, await newHolder(this.#host, purpose, agent));
+    this.#arm(session, own);
     try {
-      return await work();
+      return await work({ signal: own.lost.signal, check: () => this.#check(session, own) });
     } finally {
+      own.heartbeat?.dispose();
       // A renewal under way would put the claim back after its release.
-      await this.#renewals.get(session);
-      this.#renewals.delete(session);
-      heartbeat?.dispose();
-      await this.#release(session).catch((error: unknown) => {
-        this.#host.log.warn(`the claim on ${session} was not released: ${messageOf(error)}`);
-      });
+      await own.renewal;
+      own.heartbeat?.dispose();
+      await this.#release(session, own);
     }
   }
 
-  /** Who holds a claim now; undefined when nobody does. */
-  async holder(session: string): Promise<Standing | undefined> {
+  /** The claim that stands on a session now; undefined when there is none. */
+  async find(session: string): Promise<FoundClaim | undefined> {
     const object = await this.#store.reader.read(claimRef(session));
-    return object === undefined ? undefined : { oid: object.oid, holder: parseHolder(object.body.toString('utf8')) };
+    if (object === undefined) {
+      return undefined;
+    }
+    const record = parseHolder(object.body.toString('utf8'));
+    const renewed = record.kind === 'ok' ? record.holder.time : await this.#refTime(session);
+    return { session, oid: object.oid, record, renewed };
+  }
+
+  /** Every claim of the store. */
+  async list(): Promise<readonly FoundClaim[]> {
+    const folder = claimRef('workspace').slice(0, -'/workspace'.length);
+    const names = await this.#host.git.text([
+      `--git-dir=${this.#store.gitDir}`,
+      'for-each-ref',
+      '--format=%(refname)',
+      folder,
+    ]);
+    const found = await Promise.all(
+      names
+        .split('\n')
+        .map((ref) => ref.slice(folder.length + 1))
+        .filter((session) => session !== '' && !session.includes('/'))
+        .map((session) => this.find(session)),
+    );
+    return found.filter((claim) => claim !== undefined);
   }
 
   /**
-   * Waits until a claim of somebody else is gone; one of a proven dead holder is taken away.
+   * Waits until a claim of somebody else is gone; one that may be taken over is taken away.
    * @throws BulkheadError `claimed` when it stands for longer than `waitMs`
    */
   async waitUntilFree(session: string, waitMs: number, onWait: (holder: string) => void): Promise<void> {
     const deadline = this.#host.clock.now() + waitMs;
     for (let told = false; ; told = true) {
-      const standing = await this.holder(session);
+      const standing = await this.find(session);
       if (standing === undefined) {
         return;
       }
       if (await this.#isOver(standing)) {
-        const taken = await this.#store.move(`claim ${session}`, [
-          { ref: claimRef(session), from: standing.oid, to: null },
-        ]);
+        const taken = await this.#move(session, { ref: claimRef(session), from: standing.oid, to: null });
         if (taken.kind !== 'locked') {
           continue;
         }
@@ -107,7 +157,7 @@ export class Claims {
     }
   }
 
-  async #take(session: string, holder: Holder): Promise<void> {
+  async #take(session: string, holder: Holder): Promise<Own> {
     if (this.#own.has(session)) {
       throw new BulkheadError(
         'busy',
@@ -118,74 +168,211 @@ export class Claims {
         },
       );
     }
-    const oid = this.#store.objects.write('blob', Buffer.from(JSON.stringify(holder)));
-    for (let attempt = 1; ; attempt++) {
-      const standing = await this.holder(session);
-      if (standing !== undefined && !(await this.#isOver(standing))) {
-        throw this.#claimed(session, standing);
+    const oid = this.#write(holder);
+    // Before the ref moves: whoever sees the claim must find it held.
+    rememberHeld(holder);
+    try {
+      for (let attempt = 1; ; attempt++) {
+        const standing = await this.find(session);
+        if (standing !== undefined && !(await this.#isOver(standing))) {
+          throw this.#claimed(session, standing);
+        }
+        const result = await this.#move(session, { ref: claimRef(session), from: standing?.oid ?? null, to: oid });
+        if (result.kind === 'done') {
+          if (standing !== undefined) {
+            this.#host.log.info(`the claim on ${session} is taken over from ${this.#describe(standing)}`);
+          }
+          const own: Own = {
+            holder,
+            oid,
+            lost: new AbortController(),
+            heartbeat: undefined,
+            renewal: Promise.resolve(),
+          };
+          this.#own.set(session, own);
+          return own;
+        }
+        if (attempt >= TRIES) {
+          throw result.kind === 'locked' ? refLocked(result) : this.#claimed(session, standing);
+        }
+        await wait(this.#host.clock, this.#host.random.fraction() * 10);
       }
-      const result = await this.#store.move(`claim ${session}`, [
-        { ref: claimRef(session), from: standing?.oid ?? null, to: oid },
-      ]);
-      if (result.kind === 'done') {
-        this.#own.set(session, oid);
+    } catch (error) {
+      forgetHeld(holder);
+      throw error;
+    }
+  }
+
+  async #isOver({ oid, record, renewed }: FoundClaim): Promise<boolean> {
+    const now = this.#host.clock.now();
+    let seen = renewed;
+    if (seen === null) {
+      seen = this.#firstSeen.get(oid) ?? now;
+      this.#firstSeen.set(oid, seen);
+    }
+    return mayBeTaken({
+      liveness: await livenessOfHolder(record),
+      since: record.kind === 'ok' ? record.holder.since : null,
+      renewed: seen,
+      now,
+      capMs: CLAIM_CAP_MS,
+    });
+  }
+
+  #arm(session: string, own: Own): void {
+    const left = own.holder.since + CLAIM_CAP_MS - this.#host.clock.now();
+    own.heartbeat = this.#host.clock.schedule(
+      Math.max(0, Math.min(HEARTBEAT_MS, left)),
+      () => {
+        own.renewal = this.#beat(session, own);
+      },
+      { background: true },
+    );
+  }
+
+  async #beat(session: string, own: Own): Promise<void> {
+    const now = this.#host.clock.now();
+    if (now - own.holder.since >= CLAIM_CAP_MS) {
+      this.#lose(session, own, 'it has been held for longer than is allowed');
+      return;
+    }
+    try {
+      // By compare-and-swap: however long this process slept, it succeeds only while nobody has taken the claim over.
+      const oid = this.#write({ ...own.holder, time: now });
+      const result = await this.#move(session, { ref: claimRef(session), from: own.oid, to: oid });
+      if (result.kind === 'moved') {
+        this.#lose(session, own, 'somebody else took it over');
         return;
       }
-      if (attempt >= TRIES) {
-        throw result.kind === 'locked'
-          ? refLocked(result)
-          : this.#claimed(session, standing ?? { oid, holder: undefined });
+      if (result.kind === 'done') {
+        own.oid = oid;
       }
-      await wait(this.#host.clock, this.#host.random.fraction() * 10);
+    } catch (error) {
+      // One sign of life less; the next one is tried in its time.
+      this.#host.log.warn(`the claim on ${session} was not renewed: ${messageOf(error)}`);
     }
+    this.#arm(session, own);
   }
 
-  /** Proven dead, or on another host and silent for longer than the time to live. A record of a newer version is respected. */
-  async #isOver({ holder }: Standing): Promise<boolean> {
-    if (holder === undefined) {
-      return false;
+  async #check(session: string, own: Own): Promise<void> {
+    await own.renewal;
+    if (!own.lost.signal.aborted && (await this.#store.ref(claimRef(session))) !== own.oid) {
+      this.#lose(session, own, 'somebody else took it over');
     }
-    return (await isProvenDead(holder)) || this.#host.clock.now() - holder.time > LOCK_TTL_MS;
+    own.lost.signal.throwIfAborted();
   }
 
-  async #renew(session: string, purpose: string, agent: string): Promise<void> {
-    const before = this.#own.get(session);
-    if (before === undefined) {
+  #lose(session: string, own: Own, reason: string): void {
+    if (own.lost.signal.aborted) {
       return;
     }
-    const oid = this.#store.objects.write(
-      'blob',
-      Buffer.from(JSON.stringify(await newHolder(this.#host, purpose, agent))),
+    this.#host.log.warn(`the claim on ${session} is lost: ${reason}`);
+    own.lost.abort(
+      new BulkheadError(
+        'busy',
+        'claim-lost',
+        `The ${own.holder.purpose} of ${session} lost its claim: ${reason}. What was done until then is kept; look at the session, then try again.`,
+        { data: { session, purpose: own.holder.purpose } },
+      ),
     );
-    const result = await this.#store.move(`claim ${session}`, [{ ref: claimRef(session), from: before, to: oid }]);
-    if (result.kind === 'done') {
-      this.#own.set(session, oid);
+  }
+
+  /** Removes the claim if it is ours; what others took over stays theirs. */
+  async #release(session: string, own: Own): Promise<void> {
+    try {
+      for (let attempt = 1; ; attempt++) {
+        const result = await this.#move(session, { ref: claimRef(session), from: own.oid, to: null });
+        if (result.kind === 'done') {
+          return;
+        }
+        if (result.kind === 'moved' || attempt >= TRIES) {
+          const why = result.kind === 'moved' ? 'it was not ours any more' : `${result.lockFile} is in the way`;
+          this.#host.log.warn(`the claim on ${session} was not released: ${why}`);
+          return;
+        }
+        await wait(this.#host.clock, this.#host.random.fraction() * 10);
+      }
+    } catch (error) {
+      // The work is done; what is left behind is proven to be held by nobody, and taken over by the next one.
+      this.#host.log.warn(`the claim on ${session} was not released: ${messageOf(error)}`);
+    } finally {
+      this.#own.delete(session);
+      forgetHeld(own.holder);
     }
   }
 
-  async #release(session: string): Promise<void> {
-    const oid = this.#own.get(session);
-    this.#own.delete(session);
-    if (oid === undefined) {
-      return;
+  #write(holder: Holder): Oid {
+    return this.#store.objects.write('blob', Buffer.from(formatHolder(holder)));
+  }
+
+  /** Moves the ref of a claim; a lock file that a killed git left on it is removed. */
+  async #move(session: string, move: RefMove): Promise<RefUpdateResult> {
+    const result = await this.#store.move(`claim ${session}`, [move]);
+    if (result.kind !== 'locked' || result.ageMs <= STALE_REF_LOCK_MS) {
+      return result;
     }
-    const result = await this.#store.move(`claim ${session}`, [{ ref: claimRef(session), from: oid, to: null }]);
-    if (result.kind !== 'done') {
-      this.#host.log.warn(`the claim on ${session} was not ours any more`);
+    const locked = await this.#locks.acquire(`${session}.claim`, {
+      holder: await newHolder(this.#host, 'remove a lock file of git', this.#host.product),
+      waitMs: 0,
+      capMs: SAVE_LOCK_CAP_MS,
+    });
+    if (locked.kind !== 'held') {
+      return result;
+    }
+    try {
+      // Looked at once more under the lock: whoever had it before may have removed it, and git made a new one.
+      const { mtimeMs } = await stat(result.lockFile);
+      if (this.#host.clock.now() - mtimeMs > STALE_REF_LOCK_MS) {
+        this.#host.log.warn(`removing ${result.lockFile}, left ${String(Math.round(result.ageMs / 1000))} s ago`);
+        await rm(result.lockFile, { force: true });
+      }
+    } catch (error) {
+      if (!isAbsent(error)) {
+        throw error;
+      }
+    } finally {
+      locked.lock.release();
+    }
+    return this.#store.move(`claim ${session}`, [move]);
+  }
+
+  /** When the ref was last written; null when git keeps it elsewhere than in a file of its own. */
+  async #refTime(session: string): Promise<number | null> {
+    try {
+      return (await stat(join(this.#store.gitDir, claimRef(session)))).mtimeMs;
+    } catch {
+      // Packed, or another kind of ref store: then we count from when we saw it first.
+      return null;
     }
   }
 
-  #describe({ holder }: Standing): string {
-    return holder === undefined ? 'a newer version of Bulkhead' : describeHolder(holder, this.#host.clock.now());
+  #describe({ session, record }: FoundClaim): string {
+    switch (record.kind) {
+      case 'ok':
+        return describeHolder(record.holder, this.#host.clock.now());
+      case 'newer':
+        if (!this.#warned.has(session)) {
+          this.#warned.add(session);
+          this.#host.log.warn(
+            `the claim on ${session} was made by a newer version of Bulkhead and is respected. Update Bulkhead in this window, too`,
+          );
+        }
+        return 'a newer version of Bulkhead';
+      case 'unreadable':
+        return 'somebody whose record cannot be read';
+    }
   }
 
-  #claimed(session: string, standing: Standing): BulkheadError {
+  /** @param standing undefined when it was gone again each time that it was looked at */
+  #claimed(session: string, standing: FoundClaim | undefined): BulkheadError {
+    const advice =
+      standing?.record.kind === 'newer' ? 'Update Bulkhead here, then try again.' : 'Try again when it is done.';
     return new BulkheadError(
       'busy',
       'claimed',
-      `Held by ${this.#describe(standing)}. Nothing was changed; try again when it is done.`,
+      `Held by ${standing === undefined ? 'others in turn' : this.#describe(standing)}. Nothing was changed. ${advice}`,
       {
-        data: { session, holder: standing.holder ?? null },
+        data: { session, holder: standing?.record.kind === 'ok' ? standing.record.holder : null },
       },
     );
   }

@@ -1,22 +1,22 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, readlink } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { errnoOf } from '../base/errors';
-
-/** Who a process is, told apart from a later process with the same number. */
-export interface ProcessIdentity {
-  readonly host: string;
-  readonly pid: number;
-  /** Changes with every start of the machine; null where the platform does not tell. */
-  readonly boot: string | null;
-  /** When the process started, in the platform's own unit; only compared. Null where the platform does not tell. */
-  readonly started: string | null;
-}
+import type { Liveness, ProcessIdentity } from '../core/holder';
 
 async function bootId(): Promise<string | null> {
   try {
     return (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
   } catch {
     // Not Linux.
+    return null;
+  }
+}
+
+async function pidSpace(): Promise<string | null> {
+  try {
+    return await readlink('/proc/self/ns/pid');
+  } catch {
+    // Not Linux, or a kernel without namespaces.
     return null;
   }
 }
@@ -30,8 +30,9 @@ async function startOf(pid: number): Promise<string | null | typeof GONE> {
     const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
     // A zombie has ended and only waits for a parent that may never ask (the first process of many containers does not).
     return fields[0] === 'Z' || fields[0] === 'X' ? GONE : (fields[19] ?? null);
-  } catch (error) {
-    return process.platform === 'linux' && errnoOf(error) === 'ENOENT' ? GONE : null;
+  } catch {
+    // Not Linux, no such process, or one that a mount option of /proc hides: the signal below tells which.
+    return null;
   }
 }
 
@@ -40,86 +41,43 @@ let own: Promise<ProcessIdentity> | undefined;
 /** The identity of this process. */
 export function ownIdentity(): Promise<ProcessIdentity> {
   own ??= (async () => {
-    const started = await startOf(process.pid);
-    return { host: hostname(), pid: process.pid, boot: await bootId(), started: started === GONE ? null : started };
+    const [boot, started, space] = await Promise.all([bootId(), startOf(process.pid), pidSpace()]);
+    return { host: hostname(), pid: process.pid, boot, started: started === GONE ? null : started, space };
   })();
   return own;
 }
 
 /**
- * Whether a process is proven dead: same host, and another boot, or its number is free or used by a process that started
- * at another time. Every doubt (another host, an odd answer) means "not proven".
+ * What can be proven of a process. Dead: same host, and another boot, or its number is free or used by a process that
+ * started at another time. Alive: same host and boot, and a process of that number that started at that time. Every doubt
+ * (another host, another container, an odd number, a platform that does not tell) is `unknown`.
  */
-export async function isProvenDead(other: ProcessIdentity): Promise<boolean> {
+export async function livenessOf(other: ProcessIdentity): Promise<Liveness> {
   const self = await ownIdentity();
   if (other.host !== self.host || !Number.isSafeInteger(other.pid) || other.pid <= 0) {
-    return false;
+    return 'unknown';
   }
   if (other.boot !== null && self.boot !== null && other.boot !== self.boot) {
-    return true;
+    return 'dead';
   }
-  if (other.pid === self.pid && other.started === self.started) {
-    return false;
+  if (other.space !== null && other.space !== self.space) {
+    // The number counts in another container, where we cannot look.
+    return 'unknown';
   }
   const started = await startOf(other.pid);
   if (started === GONE) {
-    return true;
+    return 'dead';
   }
   if (started !== null && other.started !== null) {
-    return started !== other.started;
+    if (started !== other.started) {
+      return 'dead';
+    }
+    return other.boot === null ? 'unknown' : 'alive';
   }
   try {
     process.kill(other.pid, 0);
-    return false;
+    return 'unknown';
   } catch (error) {
-    return errnoOf(error) === 'ESRCH';
+    return errnoOf(error) === 'ESRCH' ? 'dead' : 'unknown';
   }
-}
-
-/** The holder of a lock, claim or lease. */
-export interface Holder extends ProcessIdentity {
-  readonly format: 1;
-  readonly thread: number;
-  readonly agent: string;
-  readonly nonce: string;
-  readonly purpose: string;
-  /** Milliseconds since 1970-01-01 UTC. */
-  readonly time: number;
-}
-
-/** Reads a holder record; undefined when it is none or of a newer format. */
-export function parseHolder(text: string): Holder | undefined {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch {
-    // Torn or foreign: nothing is known of the holder.
-    return undefined;
-  }
-  if (typeof json !== 'object' || json === null) {
-    return undefined;
-  }
-  const { format, host, pid, boot, started, thread, agent, nonce, purpose, time } = json as Record<string, unknown>;
-  const textOrNull = (value: unknown): value is string | null => value === null || typeof value === 'string';
-  if (
-    format !== 1 ||
-    typeof host !== 'string' ||
-    typeof pid !== 'number' ||
-    !textOrNull(boot) ||
-    !textOrNull(started) ||
-    typeof thread !== 'number' ||
-    typeof agent !== 'string' ||
-    typeof nonce !== 'string' ||
-    typeof purpose !== 'string' ||
-    typeof time !== 'number'
-  ) {
-    return undefined;
-  }
-  return { format, host, pid, boot, started, thread, agent, nonce, purpose, time };
-}
-
-/** "checkpoint by claude-code (process 123 on host, for 3 s)". */
-export function describeHolder(holder: Holder, now: number): string {
-  const seconds = Math.max(0, Math.round((now - holder.time) / 1000));
-  return `${holder.purpose} by ${holder.agent} (process ${String(holder.pid)} on ${holder.host}, for ${String(seconds)} s)`;
 }

@@ -159,8 +159,8 @@ export class ResetService {
       if (!isCode(error, 'claimed')) {
         throw error;
       }
-      const standing = await this.#claims.holder(ref);
-      if (standing !== undefined && standing.holder?.purpose !== PURPOSE) {
+      const standing = await this.#claims.find(ref);
+      if (standing !== undefined && !(standing.record.kind === 'ok' && standing.record.holder.purpose === PURPOSE)) {
         throw error;
       }
       return undefined;

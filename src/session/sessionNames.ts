@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
 import { BulkheadError } from '../base/errors';
+import { CLAIM_CAP_MS } from '../core/holder';
+import { newHolder } from './holders';
 import type { Host } from './host';
-import { type LockFolder, newHolder } from './locks';
+import type { LockFolder } from './locks';
 import type { SessionService } from './sessionService';
 
 export interface TakenName {
@@ -86,13 +88,20 @@ export class SessionNames {
     const locked = await this.#locks.acquire(`name-${key}`, {
       holder: await newHolder(this.#host, `making "${name}"`, 'user'),
       waitMs: 0,
-      record: true,
+      // Making a clone takes as long as a restore may.
+      capMs: CLAIM_CAP_MS,
     });
     switch (locked.kind) {
       case 'busy':
+      case 'newer':
         return undefined;
       case 'held':
-        return { name, release: locked.release };
+        return {
+          name,
+          release: () => {
+            locked.lock.release();
+          },
+        };
       case 'absent':
         // Without a place for locks two may get one name; ids tell them apart.
         return { name, release: () => undefined };

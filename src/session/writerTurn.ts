@@ -1,5 +1,5 @@
+import { type Holder, SAVE_LOCK_CAP_MS } from '../core/holder';
 import type { Locked, LockFolder } from './locks';
-import type { Holder } from './processIdentity';
 
 const WAIT_MS = 5000;
 
@@ -38,14 +38,14 @@ export class WriterTurn {
     this.#locked ??= await this.#locks.acquire(this.#name, {
       holder: await this.#holder(),
       waitMs: WAIT_MS,
-      record: true,
+      capMs: SAVE_LOCK_CAP_MS,
       onWait,
     });
   }
 
   release(): void {
     if (this.#locked?.kind === 'held') {
-      this.#locked.release();
+      this.#locked.lock.release();
     }
     this.#locked = undefined;
   }

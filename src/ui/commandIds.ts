@@ -27,6 +27,7 @@ export interface CommandArguments {
   readonly 'bulkhead.deleteSession': TreeNode | undefined;
   readonly 'bulkhead.copySnapshotId': TreeNode | undefined;
   readonly 'bulkhead.showContention': undefined;
+  readonly 'bulkhead.showLockHolders': undefined;
   readonly 'bulkhead.showSessionActions': undefined;
   readonly 'bulkhead.refresh': undefined;
   readonly 'bulkhead.showLog': undefined;
@@ -59,6 +60,7 @@ const everyId: Readonly<Record<CommandId, true>> = {
   'bulkhead.deleteSession': true,
   'bulkhead.copySnapshotId': true,
   'bulkhead.showContention': true,
+  'bulkhead.showLockHolders': true,
   'bulkhead.showSessionActions': true,
   'bulkhead.refresh': true,
   'bulkhead.showLog': true,

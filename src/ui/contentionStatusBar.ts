@@ -155,13 +155,15 @@ export class ContentionStatusBar implements Disposable {
       this.#item.backgroundColor = status.warning
         ? new vscode.ThemeColor('statusBarItem.warningBackground')
         : undefined;
-      this.#item.command = commandFor(status.trouble);
+      this.#item.command = COMMANDS[status.leadsTo];
       this.#item.show();
     }
     this.#drawn.fire();
   }
 }
 
-function commandFor(trouble: boolean): CommandId {
-  return trouble ? 'bulkhead.showContention' : 'bulkhead.showSessionActions';
-}
+const COMMANDS: Readonly<Record<Status['leadsTo'], CommandId>> = {
+  actions: 'bulkhead.showSessionActions',
+  contention: 'bulkhead.showContention',
+  locks: 'bulkhead.showLockHolders',
+};

@@ -3,6 +3,7 @@ import { shortened, withoutIcons } from './safeText';
 
 const MOST_LINES = 10;
 const NAME_LENGTH = 30;
+const HOLDER_LENGTH = 40;
 
 export interface StatusFacts {
   /** Names of the sessions whose clone this window shows. */
@@ -16,8 +17,8 @@ export interface Status {
   readonly text: string;
   readonly tooltip: string;
   readonly warning: boolean;
-  /** True when a click leads to the contended paths and those who wait. */
-  readonly trouble: boolean;
+  /** What a click leads to: what can be done, the contended paths, or who holds what is waited for. */
+  readonly leadsTo: 'actions' | 'contention' | 'locks';
 }
 
 /** What the status bar says; null while there is nothing to say. */
@@ -41,7 +42,9 @@ export function statusOf(l10n: Localizer, facts: StatusFacts): Status | null {
     );
   }
   if (waiting.length > 0) {
-    texts.push(`$(lock) ${waiting.length === 1 ? l10n.t('waiting') : l10n.t('{0} waiting', waiting.length)}`);
+    // Process and machine are in the tooltip.
+    const holders = [...new Set(waiting.map(({ holder }) => holder.replace(/ \(process .*$/s, '')))].join(', ');
+    texts.push(`$(lock) ${withoutIcons(l10n.t('waiting for {0}', shortened(holders, HOLDER_LENGTH)))}`);
     paragraphs.push(
       [
         l10n.t('Snapshots that wait:'),
@@ -59,7 +62,8 @@ export function statusOf(l10n: Localizer, facts: StatusFacts): Status | null {
     text: texts.join('  '),
     tooltip: paragraphs.join('\n\n'),
     warning: contended.length > 0,
-    trouble: contended.length > 0 || waiting.length > 0,
+    // Who waits does so now; contended paths will still be there.
+    leadsTo: waiting.length > 0 ? 'locks' : contended.length > 0 ? 'contention' : 'actions',
   };
 }
 

@@ -29,6 +29,7 @@ describe('command line: usage', function () {
       'undo',
       'contention',
       'apply',
+      'lock show',
     ]);
     const group = await world.run(['session', '--help']);
     assert.equal(group.code, 0, group.story);
@@ -53,7 +54,9 @@ describe('command line: usage', function () {
     ['session', 'nonsense'],
     ['session', 'recover', 'abcd'],
     ['session', 'purge', 'abcd'],
-    ['lock', 'show'],
+    ['lock'],
+    ['lock', 'break'],
+    ['lock', 'show', 'argument'],
     ['doctor'],
     ['du'],
     ['gc'],

@@ -4,9 +4,12 @@ import { dirname, join } from 'node:path';
 import { silentLog } from '../../src/base/log';
 import { BulkheadError } from '../../src/base/errors';
 import { recordRef } from '../../src/core/refName';
+import { SAVE_LOCK_CAP_MS } from '../../src/core/holder';
 import { repoPathFromText } from '../../src/core/repoPath';
 import { openBulkhead } from '../../src/session/bulkhead';
+import { newHolder } from '../../src/session/holders';
 import { createHost } from '../../src/session/host';
+import { LockFolder } from '../../src/session/locks';
 
 export interface WorkerTask {
   readonly repository: string;
@@ -102,12 +105,11 @@ async function main(): Promise<WorkerResult> {
         return { snapshots: [result.snapshot] };
       }
       case 'hold': {
-        const { LockFolder, newHolder } = await import('../../src/session/locks');
         const locks = new LockFolder(join(storage, 'locks'), host);
         await locks.acquire(work.session, {
           holder: await newHolder(host, 'checkpoint', 'codex'),
           waitMs: 0,
-          record: true,
+          capMs: SAVE_LOCK_CAP_MS,
         });
         process.send?.('holding');
         await message('never');

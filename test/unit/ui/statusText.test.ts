@@ -11,13 +11,13 @@ describe('statusText', () => {
 
   it('shows the session of the window without a warning', () => {
     const status = statusOf(untranslated, { ...calm, own: ['Alpha'] });
-    assert.deepEqual([status?.text, status?.warning, status?.trouble], ['$(repo-clone) Alpha', false, false]);
+    assert.deepEqual([status?.text, status?.warning, status?.leadsTo], ['$(repo-clone) Alpha', false, 'actions']);
   });
 
   it('counts contended files and lists them', () => {
     const status = statusOf(untranslated, { ...calm, contended: ['a.ts: Alpha, Beta', 'b.ts: Alpha, Beta'] });
     assert.equal(status?.text, '$(warning) 2');
-    assert.equal(status.warning, true);
+    assert.deepEqual([status.warning, status.leadsTo], [true, 'contention']);
     assert.equal(status.tooltip, '2 files are changed in several sessions:\na.ts: Alpha, Beta\nb.ts: Alpha, Beta');
   });
 
@@ -26,12 +26,17 @@ describe('statusText', () => {
     assert.match(statusOf(untranslated, { ...calm, contended })?.tooltip ?? '', /file9\n… and 3 more$/);
   });
 
-  it('names who is waited for', () => {
-    const waiting = [{ name: 'Alpha', holder: 'pid 12 on host' }];
-    const status = statusOf(untranslated, { ...calm, waiting });
-    assert.equal(status?.text, '$(lock) waiting');
-    assert.equal(status.trouble, true);
-    assert.match(status.tooltip, /Alpha, held by pid 12 on host/);
+  it('names who is waited for, and leads to the holders', () => {
+    const waiting = [{ name: 'Alpha', holder: 'restore by codex (process 12 on host, for 3 s)' }];
+    const status = statusOf(untranslated, { ...calm, waiting, contended: ['a.ts: Alpha, Beta'] });
+    assert.equal(status?.text, '$(warning) 1  $(lock) waiting for restore by codex');
+    assert.equal(status.leadsTo, 'locks');
+    assert.match(status.tooltip, /Alpha, held by restore by codex \(process 12 on host, for 3 s\)/);
+  });
+
+  it('names a holder once when several wait for it', () => {
+    const waiting = ['Alpha', 'Beta'].map((name) => ({ name, holder: 'another writer' }));
+    assert.equal(statusOf(untranslated, { ...calm, waiting })?.text, '$(lock) waiting for another writer');
   });
 
   it('draws no icon that a name asks for', () => {
