@@ -73,14 +73,9 @@ export async function readStorageOwner(root: string): Promise<string | null> {
   }
   try {
     const json: unknown = JSON.parse(text);
-    if (
-      typeof json === 'object' &&
-      json !== null &&
-      'format' in json &&
-      'repository' in json &&
-      typeof json.repository === 'string'
-    ) {
-      if (json.format !== 1) {
+    if (typeof json === 'object' && json !== null && 'format' in json) {
+      // Before anything else: what else a later version writes there is not known.
+      if (typeof json.format === 'number' && json.format > 1) {
         throw new BulkheadError(
           'damaged',
           'storage-newer',
@@ -88,7 +83,9 @@ export async function readStorageOwner(root: string): Promise<string | null> {
           { data: { root } },
         );
       }
-      return json.repository;
+      if (json.format === 1 && 'repository' in json && typeof json.repository === 'string') {
+        return json.repository;
+      }
     }
   } catch (error) {
     if (error instanceof BulkheadError) {

@@ -109,6 +109,29 @@ describe('command line: storage', function () {
     assert.deepEqual(readdirSync(folder), ['letter.txt']);
   });
 
+  it('leaves alone what a newer version wrote: the storage, its record and the list of storages', async () => {
+    const world = new CliWorld();
+    const session = await world.newSession();
+    const index = join(world.home, '.local', 'state', 'bulkhead', 'repositories.json');
+    const file = join(storageOf(session), 'storage.json');
+    for (const [path, code] of [
+      [file, 'storage-newer'],
+      [index, 'index-newer'],
+    ] as const) {
+      const before = readFileSync(path);
+      const text = Buffer.from('{"format":2,"repositories":{},"later":true}\n');
+      writeFileSync(path, text);
+      for (const args of [['session', 'list'], ['session', 'new'], ['checkpoint'], ['lock', 'show']]) {
+        const error = await world.failure(1, args);
+        assert.equal(error.code, code, args.join(' '));
+        assert.match(error.message, /newer version of Bulkhead.*Update Bulkhead/);
+      }
+      assert.deepEqual(readFileSync(path), text);
+      writeFileSync(path, before);
+    }
+    assert.equal((await world.json<SessionDocument[]>(['session', 'list'])).length, 1);
+  });
+
   it('says so when a storage is damaged', async () => {
     const world = new CliWorld();
     const storage = storageOf(await world.newSession());

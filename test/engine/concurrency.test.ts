@@ -1,14 +1,26 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, rmSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  unlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BulkheadError } from '../../src/base/errors';
+import { silentLog } from '../../src/base/log';
 import { CHAIN_MAX_SNAPSHOTS } from '../../src/core/chain';
 import { formatMessage, parseMessage } from '../../src/core/snapshotMessage';
 import type { Session } from '../../src/session/api';
 import type { Bulkhead } from '../../src/session/bulkhead';
+import { newHolder } from '../../src/session/holders';
+import { createHost } from '../../src/session/host';
 import { useOwnHome } from '../support/environment';
 import { git, gitLine } from '../support/git';
 import { repo } from '../support/repo';
@@ -291,6 +303,111 @@ describe('concurrency', () => {
     assert.deepEqual(bulkhead.waiting(), []);
     await snapshotAfter(session);
   });
+
+  it('saves although a newer version holds the lock, leaves that as it is, and says once what to do', async () => {
+    const session = await newSession();
+    const lock = join(world.storage, 'locks', `${session.id}.lock`);
+    const text = '{"format":2,"who":"a later version"}';
+    writeFileSync(lock, text);
+    world.warnings.length = 0;
+    for (const round of numbers(3)) {
+      write(cloneOf(session), 'a.txt', `round ${String(round)}\n`);
+      await snapshotOf(bulkhead, session);
+    }
+    assert.equal(readFileSync(lock, 'utf8'), text);
+    assert.equal(world.warnings.length, 1, world.warnings.join('\n'));
+    assert.match(world.warnings[0] ?? '', /newer version.*Update Bulkhead/);
+    rmSync(lock);
+  });
+
+  it('saves without a folder for locks, alone and against others', async () => {
+    const alone = new EngineWorld();
+    const windows = [await alone.open(), await alone.open()];
+    const session = (await windows[0]?.createSession({ from: { kind: 'head' } })) ?? assert.fail('no session');
+    const locks = join(alone.storage, 'locks');
+    rmSync(locks, { recursive: true });
+    for (const round of numbers(5)) {
+      await Promise.all(
+        windows.map((window, index) => {
+          const name = `${String(index)} ${String(round)}.txt`;
+          write(cloneOf(session), name, name);
+          return snapshotOf(window, session, name);
+        }),
+      );
+    }
+    assert.equal((await windows[0]?.session(session.id))?.snapshots, 11);
+    assert.equal(existsSync(locks), false);
+    // Each window says so when it has lost a race and would queue up, and says it once.
+    assert.ok(alone.warnings.length <= windows.length, alone.warnings.join('\n'));
+    await alone.close();
+  });
+
+  it('stops a save and says so when the folder for locks cannot be used, and saves when it can', async () => {
+    const alone = new EngineWorld();
+    const window = await alone.open();
+    const session = await window.createSession({ from: { kind: 'head' } });
+    const locks = join(alone.storage, 'locks');
+    rmSync(locks, { recursive: true });
+    symlinkSync(locks, locks);
+    write(cloneOf(session), 'a.txt', 'changed\n');
+    const error = await checkpoint(window, session).then(
+      () => assert.fail('it has to fail'),
+      (reason: unknown) => reason,
+    );
+    assert.ok(error instanceof BulkheadError);
+    assert.deepEqual([error.kind, error.code], ['io', 'io-eloop']);
+    assert.equal((await window.session(session.id)).newest, session.newest);
+    unlinkSync(locks);
+    await snapshotOf(window, session);
+    await alone.close();
+  });
+
+  it('tells at once that a lease is lost, and takes it again when it can', async () => {
+    const session = await newSession();
+    const window = await world.open();
+    const capture = await window.capture(session.id, { ownWindow: false });
+    const until = (state: string): Promise<void> =>
+      new Promise((resolve) => {
+        const look = (): void => {
+          if (capture.state === state) {
+            resolve();
+          }
+        };
+        capture.onDidChangeState(look);
+        look();
+      });
+    await until('capturing');
+    const lease = join(world.storage, 'locks', `${session.id}.capture.lock`);
+    const record = JSON.parse(readFileSync(lease, 'utf8')) as Record<string, unknown>;
+    // As if it had been taken over while this window slept.
+    const stranger = `${lease}.new`;
+    writeFileSync(stranger, JSON.stringify({ ...record, host: 'elsewhere', nonce: 'other' }));
+    renameSync(stranger, lease);
+    await until('following');
+    assert.match(readFileSync(lease, 'utf8'), /elsewhere/);
+    unlinkSync(lease);
+    await until('capturing');
+    await capture.shutdown();
+    assert.equal(existsSync(lease), false);
+  });
+
+  const notes: readonly (readonly [string, number, string])[] = [
+    ['fresh', 0, 'following'],
+    ['older than the time to live', 10 * 60, 'capturing'],
+  ];
+  for (const [name, seconds, state] of notes) {
+    it(`leaves the recording to the clone’s own window on another host while its note is not older than the time to live: ${name}`, async () => {
+      const session = await newSession();
+      const note = join(world.storage, 'locks', `${session.id}.capture.own`);
+      const holder = await newHolder(await createHost({ log: silentLog, product: 'test' }), 'capture', 'vscode');
+      writeFileSync(note, JSON.stringify({ ...holder, host: 'elsewhere' }));
+      const time = Date.now() / 1000 - seconds;
+      utimesSync(note, time, time);
+      const capture = await (await world.open()).capture(session.id, { ownWindow: false });
+      assert.equal(capture.state, state);
+      await capture.shutdown();
+    });
+  }
 
   const snapshotAfter = async (session: Session): Promise<void> => {
     write(cloneOf(session), 'a.txt', 'once more\n');
