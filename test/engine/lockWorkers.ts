@@ -12,8 +12,8 @@ export class LockWorker {
 
   private constructor(child: ChildProcess) {
     this.child = child;
-    child.on('message', (answer) => {
-      this.#answers.push(String(answer));
+    child.on('message', (answer: string) => {
+      this.#answers.push(answer);
       this.#wake?.();
     });
     child.on('exit', () => this.#wake?.());
