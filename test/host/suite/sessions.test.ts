@@ -238,6 +238,34 @@ describe('sessions in the editor', () => {
     assert.equal(cleared, null);
   });
 
+  it('names in the status bar who is waited for, and leads to the list of holders', async () => {
+    const alpha = await makeSession(here, 'Alpha');
+    const lock = path.join(here.bulkhead.info.storage, 'locks', `${alpha.id}.lock`);
+    const time = Date.now();
+    const holder = { format: 1, host: 'elsewhere', pid: 12, boot: null, started: null, thread: 0, nonce: '01234567' };
+    fs.writeFileSync(lock, JSON.stringify({ ...holder, agent: 'codex', purpose: 'checkpoint', since: time, time }));
+    write(alpha.path, 'README.md', '# Waiting\n');
+    let save: Promise<unknown> = Promise.resolve();
+    const waiting = await untilStatus(
+      () => {
+        save = here.bulkhead.checkpoint({ session: alpha.id, trigger: 'manual', agent: 'user' });
+      },
+      (status) => status?.leadsTo === 'locks',
+    );
+    assert.equal(waiting?.text, '$(lock) waiting for checkpoint by codex');
+    assert.match(waiting.tooltip, /Alpha, held by checkpoint by codex \(process 12 on elsewhere/);
+    const shown = vscode.commands.executeCommand('bulkhead.showLockHolders');
+    const cleared = await untilStatus(
+      () => {
+        fs.rmSync(lock);
+      },
+      (status) => status === null,
+    );
+    assert.equal(cleared, null);
+    await save;
+    await closeUntil(shown);
+  });
+
   async function untilStatus(act: () => void, isWanted: (status: Harbour['api']['statusBar']['shown']) => boolean) {
     const found = await happened(
       'the status',
@@ -252,14 +280,23 @@ describe('sessions in the editor', () => {
 });
 
 /** Accepts the first row of each pick that opens until the command has ended. */
-async function acceptUntil(done: Thenable<unknown>): Promise<void> {
+function acceptUntil(done: Thenable<unknown>): Promise<void> {
+  return repeatUntil(done, 'workbench.action.acceptSelectedQuickOpenItem');
+}
+
+/** Leaves each pick that opens until the command has ended. */
+function closeUntil(done: Thenable<unknown>): Promise<void> {
+  return repeatUntil(done, 'workbench.action.closeQuickOpen');
+}
+
+async function repeatUntil(done: Thenable<unknown>, command: string): Promise<void> {
   const state = { ended: false };
   const end = (): void => {
     state.ended = true;
   };
   void done.then(end, end);
   while (!state.ended) {
-    await vscode.commands.executeCommand('workbench.action.acceptSelectedQuickOpenItem');
+    await vscode.commands.executeCommand(command);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   await done;
