@@ -106,7 +106,6 @@ export async function openBulkhead(
 export class Bulkhead {
   readonly info: StorageInfo;
   readonly #host: Host;
-  readonly #storage: Storage;
   readonly #repository: UserRepository;
   readonly #store: SnapshotStore;
   readonly #reader: SnapshotReader;
@@ -120,7 +119,8 @@ export class Bulkhead {
   readonly #resets: ResetService;
   readonly #names: SessionNames;
   readonly #comparisons: Comparisons;
-  readonly #locks: LockList;
+  readonly #locks: LockFolder;
+  readonly #lockList: LockList;
   readonly #captures = new Set<Capture>();
   readonly #notices = new Map<SessionRef, SaveNotices>();
   readonly #waiting = new Map<SessionRef, Waiting>();
@@ -131,7 +131,6 @@ export class Bulkhead {
 
   constructor(host: Host, storage: Storage, repository: UserRepository, store: SnapshotStore) {
     this.#host = host;
-    this.#storage = storage;
     this.#repository = repository;
     this.#store = store;
     this.info = { storage: storage.root, repository: repository.root, objectFormat: repository.format };
@@ -190,7 +189,8 @@ export class Bulkhead {
     });
     this.#names = new SessionNames(host, locks, this.#sessions);
     this.#comparisons = new Comparisons({ host, store, sites: this.#sites, session });
-    this.#locks = new LockList({
+    this.#locks = locks;
+    this.#lockList = new LockList({
       host,
       store,
       locks,
@@ -220,7 +220,7 @@ export class Bulkhead {
 
   /** Everything that is locked, leased or claimed now, the oldest first. */
   locks(): Promise<readonly LockInfo[]> {
-    return this.#locks.list();
+    return this.#lockList.list();
   }
 
   /** Follows what other processes do. */
@@ -547,7 +547,7 @@ export class Bulkhead {
     options: { readonly ownWindow: boolean; readonly isSaving?: () => boolean },
   ): Promise<Capture> {
     const site = await this.#sites.of(ref);
-    const lease = new CaptureLease(this.#host, this.#storage.locks, ref, options);
+    const lease = new CaptureLease(this.#host, this.#locks, ref, options);
     const capture = new Capture(
       this.#host,
       {
@@ -577,7 +577,7 @@ export class Bulkhead {
   #noticesOf(ref: SessionRef): SaveNotices {
     let notices = this.#notices.get(ref);
     if (notices === undefined) {
-      notices = this.#owned.add(new SaveNotices(this.#host, this.#storage.locks, ref));
+      notices = this.#owned.add(new SaveNotices(this.#host, this.#locks.folder, ref));
       this.#notices.set(ref, notices);
     }
     return notices;

@@ -16,7 +16,7 @@ import { readTextIfThere, writeFileAtomic } from './files';
 import type { HeldLock } from './heldLock';
 import { forgetHeld, livenessOfHolder, newHolder, rememberHeld } from './holders';
 import type { Host } from './host';
-import { LockFolder } from './locks';
+import type { LockFolder } from './locks';
 
 const RETRY_MS = 1000;
 
@@ -52,9 +52,9 @@ export class CaptureLease implements Disposable {
   #complaint: string | undefined;
   #busy: Promise<void> = Promise.resolve();
 
-  constructor(host: Host, folder: string, session: string, options: { readonly ownWindow: boolean }) {
+  constructor(host: Host, locks: LockFolder, session: string, options: { readonly ownWindow: boolean }) {
     this.#host = host;
-    this.#locks = new LockFolder(folder, host);
+    this.#locks = locks;
     this.#name = leaseName(session);
     this.#ownWindow = options.ownWindow;
     this.#onDidChange = this.#owned.add(
@@ -63,7 +63,7 @@ export class CaptureLease implements Disposable {
       }),
     );
     try {
-      this.#watcher = watch(folder, (_event, file) => {
+      this.#watcher = watch(locks.folder, (_event, file) => {
         if (file?.startsWith(this.#name) === true) {
           this.#look();
         }

@@ -1,8 +1,8 @@
-import { rm, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { wait } from '../base/clock';
 import type { Disposable } from '../base/disposable';
-import { BulkheadError, isAbsent, messageOf } from '../base/errors';
+import { BulkheadError, messageOf } from '../base/errors';
 import {
   CLAIM_CAP_MS,
   describeHolder,
@@ -12,7 +12,6 @@ import {
   type HolderRecord,
   mayBeTaken,
   parseHolder,
-  SAVE_LOCK_CAP_MS,
 } from '../core/holder';
 import type { Oid } from '../core/objectId';
 import { claimRef } from '../core/refName';
@@ -21,11 +20,10 @@ import { forgetHeld, livenessOfHolder, newHolder, rememberHeld } from './holders
 import type { Host } from './host';
 import type { LockFolder } from './locks';
 import { refLocked, type SnapshotStore } from './snapshotStore';
+import { removeStaleRefLock } from './staleRefLock';
 
 const POLL_MS = 50;
 const TRIES = 16;
-/** A lock file of git's on a claim that is older than this was left by a killed git: a transaction of ours takes milliseconds. */
-const STALE_REF_LOCK_MS = 60_000;
 
 /** A claim as it is found, by whomever it is held. */
 export interface FoundClaim {
@@ -308,32 +306,9 @@ export class Claims {
   /** Moves the ref of a claim; a lock file that a killed git left on it is removed. */
   async #move(session: string, move: RefMove): Promise<RefUpdateResult> {
     const result = await this.#store.move(`claim ${session}`, [move]);
-    if (result.kind !== 'locked' || result.ageMs <= STALE_REF_LOCK_MS) {
-      return result;
-    }
-    const locked = await this.#locks.acquire(`${session}.claim`, {
-      holder: await newHolder(this.#host, 'remove a lock file of git', this.#host.product),
-      waitMs: 0,
-      capMs: SAVE_LOCK_CAP_MS,
-    });
-    if (locked.kind !== 'held') {
-      return result;
-    }
-    try {
-      // Looked at once more under the lock: whoever had it before may have removed it, and git made a new one.
-      const { mtimeMs } = await stat(result.lockFile);
-      if (this.#host.clock.now() - mtimeMs > STALE_REF_LOCK_MS) {
-        this.#host.log.warn(`removing ${result.lockFile}, left ${String(Math.round(result.ageMs / 1000))} s ago`);
-        await rm(result.lockFile, { force: true });
-      }
-    } catch (error) {
-      if (!isAbsent(error)) {
-        throw error;
-      }
-    } finally {
-      locked.lock.release();
-    }
-    return this.#store.move(`claim ${session}`, [move]);
+    return result.kind === 'locked' && (await removeStaleRefLock(this.#host, this.#locks, `${session}.claim`, result))
+      ? this.#store.move(`claim ${session}`, [move])
+      : result;
   }
 
   /** When the ref was last written; null when git keeps it elsewhere than in a file of its own. */
