@@ -19,8 +19,16 @@ export type RefUpdateResult =
   /** Another writer moved a ref first; `actual` is where it stands now. */
   | { readonly kind: 'moved'; readonly ref: string; readonly actual: Oid | null }
   /** Somebody holds git's own lock file of the ref; it may be left over from a killed git. */
-  | { readonly kind: 'locked'; readonly ref: string; readonly lockFile: string; readonly ageMs: number };
+  | {
+      readonly kind: 'locked';
+      readonly ref: string;
+      readonly lockFile: string;
+      readonly ageMs: number;
+      /** A git of ours was killed, and the file was made while its transaction ran. */
+      readonly isOurs: boolean;
+    };
 
+const CLOCK_STEP_MS = 20;
 const DONE = 'start: ok\nprepare: ok\ncommit: ok\n';
 
 const parseDone: AnswerParser<true> = (bytes) => {
@@ -46,6 +54,8 @@ export class UpdateRef {
   readonly #format: ObjectFormat;
   readonly #reader: CatFile;
   readonly #git: Git;
+  /** When a transaction ran whose git was killed: lock files of that time are its. */
+  #killed: { readonly from: number; readonly to: number } | undefined;
   #tail: Promise<unknown> = Promise.resolve();
 
   constructor(git: Git, gitDir: string, format: ObjectFormat, reader: CatFile) {
@@ -73,6 +83,7 @@ export class UpdateRef {
   }
 
   async #move(moves: readonly RefMove[]): Promise<RefUpdateResult> {
+    const started = this.#git.clock.now();
     const zero = zeroOid(this.#format);
     const commands = moves.map(({ ref, from, to }) => {
       if (from === to) {
@@ -87,12 +98,16 @@ export class UpdateRef {
       if (!(error instanceof GitError) || error.code !== 'git-process-lost') {
         throw error;
       }
-      return this.#explain(moves, error);
+      return this.#explain(moves, error, started);
     }
   }
 
   /** Facts before messages: where the refs stand tells more than what git printed. */
-  async #explain(moves: readonly RefMove[], error: GitError): Promise<RefUpdateResult> {
+  async #explain(moves: readonly RefMove[], error: GitError, started: number): Promise<RefUpdateResult> {
+    if (typeof error.data['signal'] === 'string') {
+      // A git that ends by itself takes its lock files along. The clock of files ticks in steps of some milliseconds.
+      this.#killed = { from: started - CLOCK_STEP_MS, to: this.#git.clock.now() + CLOCK_STEP_MS };
+    }
     const actual = await Promise.all(moves.map(async ({ ref }) => (await this.#reader.read(ref))?.oid ?? null));
     if (moves.every(({ to }, index) => actual[index] === to)) {
       // The child was lost after the commit.
@@ -139,11 +154,13 @@ export class UpdateRef {
       case undefined:
         break;
     }
-    for (const { ref } of moves) {
+    // Removing a ref that is packed takes a lock file of its own.
+    for (const ref of [...moves.map((move) => move.ref), 'packed-refs']) {
       const lockFile = join(this.#gitDir, `${ref}.lock`);
       try {
         const { mtimeMs } = await stat(lockFile);
-        return { kind: 'locked', ref, lockFile, ageMs: Math.max(0, this.#git.clock.now() - mtimeMs) };
+        const isOurs = this.#killed !== undefined && mtimeMs >= this.#killed.from && mtimeMs <= this.#killed.to;
+        return { kind: 'locked', ref, lockFile, ageMs: Math.max(0, this.#git.clock.now() - mtimeMs), isOurs };
       } catch {
         // No lock file of this ref; the next one may have one.
       }

@@ -9,6 +9,7 @@ import { cloneRepository, fetchInto } from '../git/porcelain';
 import { type EffectiveConfig, lastValue } from '../git/repositoryConfig';
 import { exists, makeFolder, readTextIfThere, writeFileAtomic } from './files';
 import type { Host } from './host';
+import { ownedName } from './ownedNames';
 import type { Storage } from './storage';
 import type { UserRepository } from './userRepository';
 
@@ -54,7 +55,7 @@ export async function refreshDonor(
 ): Promise<void> {
   const progress = options.onProgress === undefined ? {} : { onProgress: options.onProgress };
   if (!(await exists(storage.donor))) {
-    const temporary = join(storage.root, 'creating', `donor-${String(process.pid)}-${String(host.clock.now())}`);
+    const temporary = join(storage.root, 'creating', await ownedName('donor'));
     await makeFolder(join(storage.root, 'creating'));
     try {
       await cloneRepository(

@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { randomBytes } from 'node:crypto';
 import { BulkheadError, errnoOf, ioError } from '../base/errors';
 import { emptyTreeOid, type ObjectFormat, type Oid } from '../core/objectId';
 import { parseCommit, type ParsedCommit } from '../core/commitObject';
@@ -16,6 +15,8 @@ import { defaultConfigFile, type EffectiveConfig, expandPath, lastValue, parseBo
 import { type RefMove, type RefUpdateResult, UpdateRef } from '../git/updateRef';
 import { exists, makeFolder, readTextIfThere, writeFileAtomic } from './files';
 import type { Host } from './host';
+import { LeftRefLocks } from './leftRefLocks';
+import { ownedName } from './ownedNames';
 import type { Storage } from './storage';
 import type { UserRepository } from './userRepository';
 
@@ -50,9 +51,11 @@ export class SnapshotStore {
   readonly #host: Host;
   readonly #trees = new Map<Oid, Buffer>();
   #treeBytes = 0;
+  readonly #leftLocks: LeftRefLocks;
   readonly #updaters = new Map<string, UpdateRef>();
 
-  constructor(host: Host, gitDir: string, format: ObjectFormat, rules: ConversionRules) {
+  constructor(host: Host, gitDir: string, format: ObjectFormat, rules: ConversionRules, leftLocks: LeftRefLocks) {
+    this.#leftLocks = leftLocks;
     this.#host = host;
     this.gitDir = gitDir;
     this.format = format;
@@ -165,13 +168,28 @@ export class SnapshotStore {
    * Moves refs, all or none, each by compare-and-swap.
    * @param owner one writer's name; each owner has a process of its own, because a failed transaction ends the process
    */
-  move(owner: string, moves: readonly RefMove[]): Promise<RefUpdateResult> {
+  async move(owner: string, moves: readonly RefMove[]): Promise<RefUpdateResult> {
+    await this.#leftLocks.enter();
     let updater = this.#updaters.get(owner);
     if (updater === undefined) {
       updater = new UpdateRef(this.#host.git, this.gitDir, this.format, this.reader);
       this.#updaters.set(owner, updater);
     }
-    return updater.move(moves);
+    let result = await updater.move(moves);
+    // A git that was killed leaves one lock file for each ref of its transaction.
+    for (
+      let left = moves.length;
+      left > 0 && result.kind === 'locked' && (await this.#leftLocks.remove(result));
+      left--
+    ) {
+      result = await updater.move(moves);
+    }
+    return result;
+  }
+
+  /** Removes the lock files of refs that killed gits have left. */
+  sweepLocks(): Promise<void> {
+    return this.#leftLocks.sweep(this.gitDir);
   }
 
   get pids(): readonly number[] {
@@ -180,6 +198,7 @@ export class SnapshotStore {
 
   async stop(): Promise<void> {
     await Promise.all([this.reader.stop(), ...[...this.#updaters.values()].map((updater) => updater.stop())]);
+    await this.#leftLocks.leave();
   }
 }
 
@@ -209,12 +228,12 @@ export async function openSnapshotStore(
     await makeStore(host, storage, repository);
   }
   const rules = await writeConfiguration(host, storage.store, repository);
-  return new SnapshotStore(host, storage.store, repository.format, rules);
+  return new SnapshotStore(host, storage.store, repository.format, rules, new LeftRefLocks(host, storage.locks));
 }
 
 /** Neither a clone nor its source ever writes an object in place, so hard links between them are safe. */
 async function makeStore(host: Host, storage: Storage, repository: UserRepository): Promise<void> {
-  const temporary = join(storage.root, 'creating', `store-${randomBytes(6).toString('hex')}`);
+  const temporary = join(storage.root, 'creating', await ownedName('store'));
   await makeFolder(join(storage.root, 'creating'));
   try {
     await cloneRepository(

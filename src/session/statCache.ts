@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { constants, copyFile, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { splitNul } from '../base/bytes';
@@ -9,6 +8,7 @@ import type { TreeEdit } from '../core/treeObject';
 import { parsePathList } from '../git/workTreeQueries';
 import { makeFolder, readTextIfThere, writeFileAtomic } from './files';
 import type { Host } from './host';
+import { isOwnerDead, ownedName } from './ownedNames';
 import type { SnapshotStore } from './snapshotStore';
 import type { WorkTree } from './workTree';
 
@@ -50,7 +50,7 @@ export class StatCache {
   /** Takes over an index that git wrote for this very work tree (at a clone's birth, or the user's own), for its stat data. */
   async seed(indexFile: string, tree: Oid): Promise<void> {
     await makeFolder(this.#folder);
-    const temporary = this.#temporary();
+    const temporary = await this.#temporary();
     try {
       await copyIndex(indexFile, temporary);
       // Its own tree may be another one: what differs loses its stat data.
@@ -66,7 +66,7 @@ export class StatCache {
   /** Opens a working copy that stands for `tree`. */
   async open(tree: Oid): Promise<OpenStatCache> {
     await makeFolder(this.#folder);
-    const temporary = this.#temporary();
+    const temporary = await this.#temporary();
     const known = await this.#newest(tree);
     try {
       if (known !== undefined) {
@@ -98,8 +98,8 @@ export class StatCache {
     }
   }
 
-  #temporary(): string {
-    return join(this.#folder, `${TEMPORARY}${String(process.pid)}-${randomBytes(4).toString('hex')}`);
+  async #temporary(): Promise<string> {
+    return join(this.#folder, `${TEMPORARY}${await ownedName('index')}`);
   }
 
   async #names(): Promise<string[]> {
@@ -206,11 +206,16 @@ export class OpenStatCache {
     for (const name of await readdir(this.#folder)) {
       if (name.startsWith(PREFIX) && name !== `${PREFIX}${tree}`) {
         await rm(join(this.#folder, name), { force: true });
-      } else if (name.startsWith(TEMPORARY) && (await isOld(join(this.#folder, name), this.#host.clock.now()))) {
-        // Left by a process that was killed.
+      } else if (name.startsWith(TEMPORARY) && (await this.#isLeftOver(name))) {
         await rm(join(this.#folder, name), { force: true });
       }
     }
+  }
+
+  /** Whether a process that was killed has left it; git's lock file of it goes the same way. */
+  async #isLeftOver(name: string): Promise<boolean> {
+    const owned = name.slice(TEMPORARY.length).replace(/\.lock$/, '');
+    return (await isOwnerDead(owned)) ?? isOld(join(this.#folder, name), this.#host.clock.now());
   }
 
   async discard(): Promise<void> {
