@@ -69,8 +69,12 @@ export class Invocation {
     return agent;
   }
 
-  /** Throws `no-storage` when there is none and `create` is false. */
-  async open(options: { readonly create: boolean }): Promise<Bulkhead> {
+  /**
+   * Finishes what was cut off, too, and says so.
+   * @param options.sweep remove as well what was left half made
+   * @throws BulkheadError `no-storage` when there is none and `create` is false
+   */
+  async open(options: { readonly create: boolean; readonly sweep?: boolean }): Promise<Bulkhead> {
     const { repository, storage } = await this.#where();
     const bulkhead = await openBulkhead(await this.#hostOnce(), {
       repository,
@@ -79,6 +83,10 @@ export class Invocation {
     });
     this.#bulkhead = bulkhead;
     this.surroundings.log.attach(bulkhead.info.storage);
+    bulkhead.onDidRecover(({ message }) => {
+      this.note(message);
+    });
+    await bulkhead.recover({ sweep: options.sweep ?? false });
     return bulkhead;
   }
 

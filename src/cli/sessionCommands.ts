@@ -45,7 +45,7 @@ export const sessionNew: Command = {
     if (carryUncommitted) {
       await invocation.checkReach(WORKSPACE);
     }
-    const bulkhead = await invocation.open({ create: true });
+    const bulkhead = await invocation.open({ create: true, sweep: true });
     const from = await startPoint(invocation, bulkhead, options.from);
     return create(invocation, bulkhead, { from, name: options.name, carryUncommitted });
   },
@@ -166,7 +166,7 @@ export const sessionRemove: Command = {
   options: ['force'],
   arguments: { least: 1, most: 1, paths: false },
   async run({ invocation, options, values }) {
-    const bulkhead = await invocation.open({ create: false });
+    const bulkhead = await invocation.open({ create: false, sweep: true });
     const session = await invocation.sessionNamed(bulkhead, values[0] ?? '');
     refuseWorkspace(session, 'deleted');
     const result = await bulkhead.removeSession(session.id, { force: options.force === true });

@@ -305,6 +305,15 @@ export interface LockInfo {
   readonly place: string;
 }
 
+/** What became of an operation whose process was killed in the middle. */
+export interface Recovered {
+  readonly session: SessionRef;
+  /** `left`: it could be neither finished nor taken back; nothing was written. */
+  readonly outcome: 'finished' | 'undone' | 'left';
+  /** For people: what was cut off, and how things are now. */
+  readonly message: string;
+}
+
 export interface StorageInfo {
   readonly storage: string;
   readonly repository: string;

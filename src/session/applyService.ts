@@ -2,19 +2,24 @@ import { BulkheadError } from '../base/errors';
 import { writeCommit } from '../core/commitObject';
 import type { Oid } from '../core/objectId';
 import { baseRef } from '../core/refName';
+import type { ApplyIntent } from '../core/intent';
 import type { SessionRecord } from '../core/sessionRecord';
 import type { TreeChange } from '../core/treeDiff';
 import { fetchInto } from '../git/porcelain';
 import { lastValue } from '../git/repositoryConfig';
 import type { ApplyRequest, ApplyResult } from './api';
-import type { Claims } from './claims';
+import type { Claims, HeldClaim } from './claims';
 import { bringBranches, currentHead, type HeadSource } from './heads';
 import type { Host } from './host';
+import type { Journal } from './journal';
 import type { Records } from './records';
+import type { SnapshotReader } from './snapshotReader';
 import type { SnapshotStore } from './snapshotStore';
 import { pathChange, type SnapshotWriter } from './snapshotWriter';
 import { editTree } from './treeBuilder';
 import type { UserRepository } from './userRepository';
+
+const BRANCH_TRIES = 16;
 
 export interface ApplySite {
   readonly record: SessionRecord;
@@ -35,13 +40,25 @@ export class ApplyService {
   readonly #repository: UserRepository;
   readonly #records: Records;
   readonly #claims: Claims;
+  readonly #journal: Journal;
+  readonly #reader: SnapshotReader;
 
-  constructor(host: Host, store: SnapshotStore, repository: UserRepository, records: Records, claims: Claims) {
-    this.#host = host;
-    this.#store = store;
-    this.#repository = repository;
-    this.#records = records;
-    this.#claims = claims;
+  constructor(options: {
+    readonly host: Host;
+    readonly store: SnapshotStore;
+    readonly repository: UserRepository;
+    readonly records: Records;
+    readonly claims: Claims;
+    readonly journal: Journal;
+    readonly reader: SnapshotReader;
+  }) {
+    this.#host = options.host;
+    this.#store = options.store;
+    this.#repository = options.repository;
+    this.#records = options.records;
+    this.#claims = options.claims;
+    this.#journal = options.journal;
+    this.#reader = options.reader;
   }
 
   /**
@@ -63,7 +80,8 @@ export class ApplyService {
         undo: null,
       };
     }
-    return this.#claims.hold(record.id, 'apply', 'user', async () => {
+    return this.#claims.hold(record.id, 'apply', 'user', async (claim) => {
+      this.#journal.requireNone(record.id);
       const before = await writer.snapshot({
         trigger: 'before-apply',
         agent: 'unknown',
@@ -72,11 +90,14 @@ export class ApplyService {
       });
       await bringBranches(this.#host, this.#store, site.head);
       const prepared = await this.#prepare(site, before.tree, request);
-      const branch = await this.#publish(record, prepared.tip, request.signal);
-      if (request.paths === undefined) {
-        await this.#moveBase(record, prepared);
-        await writer.snapshot({ trigger: 'apply', agent: 'user', always: true, underClaim: true, paths: [] });
-      }
+      const partial = request.paths !== undefined;
+      await this.#bringTip(record, prepared.tip, request.signal);
+      const branch = await this.#inFreeBranch(record, claim, prepared, partial, async () => {
+        if (!partial) {
+          await this.#moveBase(record, prepared);
+          await this.#record(writer);
+        }
+      });
       return { files: prepared.changes.map(pathChange), conflicts: [], branch, patch: null, undo: null };
     });
   }
@@ -147,8 +168,12 @@ export class ApplyService {
     );
   }
 
-  /** Fetches the tip into the user's repository and makes the branch there; an existing one is never moved. */
-  async #publish(record: SessionRecord, tip: Oid, signal: AbortSignal | undefined): Promise<string> {
+  #record(writer: SnapshotWriter): Promise<unknown> {
+    return writer.snapshot({ trigger: 'apply', agent: 'user', always: true, underClaim: true, paths: [] });
+  }
+
+  /** Only objects: nothing in the user's repository leads to them yet. */
+  async #bringTip(record: SessionRecord, tip: Oid, signal: AbortSignal | undefined): Promise<void> {
     const keep = `refs/bulkhead/apply/${record.id}`;
     const before = await this.#store.ref(keep);
     await this.#store.move(`apply ${record.id}`, [{ ref: keep, from: before, to: tip }]);
@@ -157,27 +182,37 @@ export class ApplyService {
       { gitDir: this.#repository.commonDir, source: this.#store.gitDir, refspecs: [keep] },
       { signal },
     );
-    for (let attempt = 0; attempt < 16; attempt++) {
+  }
+
+  /**
+   * Makes a branch in the user's repository under the first free name and does the rest of the apply; an existing branch is
+   * never moved. Each name that is tried is written down before, so that a second branch never comes from one apply.
+   */
+  async #inFreeBranch(
+    record: SessionRecord,
+    claim: HeldClaim,
+    { tip, tree }: Prepared,
+    partial: boolean,
+    rest: () => Promise<void>,
+  ): Promise<string> {
+    for (let attempt = 0; attempt < BRANCH_TRIES; attempt++) {
       const branch = await this.#freeBranch(record.branch);
-      const zero = '0'.repeat(tip.length);
-      const made = await this.#host.git.run(
-        [`--git-dir=${this.#repository.commonDir}`, 'update-ref', '--no-deref', `refs/heads/${branch}`, tip, zero],
-        {
-          expect: [0, 1, 128],
+      const isMade = await this.#journal.during(
+        record.id,
+        claim,
+        { kind: 'apply', branch, tip, tree, partial },
+        async () => {
+          await claim.check();
+          if (!(await this.#makeBranch(branch, tip))) {
+            return false;
+          }
+          await rest();
+          return true;
         },
+        async () => (await this.#branchOid(branch)) !== tip,
       );
-      if (made.code === 0) {
+      if (isMade) {
         return branch;
-      }
-      if ((await this.#branchOid(branch)) === undefined) {
-        throw new BulkheadError(
-          'git',
-          'branch-not-made',
-          `The branch ${branch} could not be made in your repository: ${made.stderr.trim()}. Nothing was changed there.`,
-          {
-            data: { branch, stderr: made.stderr },
-          },
-        );
       }
     }
     throw new BulkheadError(
@@ -188,6 +223,65 @@ export class ApplyService {
         data: { branch: record.branch },
       },
     );
+  }
+
+  /** @returns false when somebody else has just made a branch of that name */
+  async #makeBranch(branch: string, tip: Oid): Promise<boolean> {
+    const zero = '0'.repeat(tip.length);
+    const made = await this.#host.git.run(
+      [`--git-dir=${this.#repository.commonDir}`, 'update-ref', '--no-deref', `refs/heads/${branch}`, tip, zero],
+      {
+        expect: [0, 1, 128],
+      },
+    );
+    if (made.code === 0) {
+      return true;
+    }
+    if ((await this.#branchOid(branch)) === undefined) {
+      throw new BulkheadError(
+        'git',
+        'branch-not-made',
+        `The branch ${branch} could not be made in your repository: ${made.stderr.trim()}. Nothing was changed there.`,
+        {
+          data: { branch, stderr: made.stderr },
+        },
+      );
+    }
+    return false;
+  }
+
+  /**
+   * Goes on where a killed process stopped; to be called by the holder of the claim. When the branch was made, the rest
+   * follows; else nothing had happened that anybody could see.
+   * @returns whether the branch was made
+   */
+  async finish({ record, writer }: ApplySite, intent: ApplyIntent): Promise<boolean> {
+    if (!(await this.#isIn(intent.branch, intent.tip))) {
+      return false;
+    }
+    if (!intent.partial) {
+      if (record.base.commit !== intent.tip) {
+        await this.#moveBase(record, intent);
+      }
+      // A before-apply snapshot, or what was the newest then, stands there as long as the last one is missing.
+      const newest = (await this.#reader.history(record.id, { limit: 1 })).at(0);
+      if (newest?.meta.trigger !== 'apply') {
+        await this.#record(writer);
+      }
+    }
+    return true;
+  }
+
+  /** Whether the branch is there and has the tip: it may have grown since. */
+  async #isIn(branch: string, tip: Oid): Promise<boolean> {
+    if ((await this.#branchOid(branch)) === undefined) {
+      return false;
+    }
+    const answer = await this.#host.git.run(
+      [`--git-dir=${this.#repository.commonDir}`, 'merge-base', '--is-ancestor', tip, `refs/heads/${branch}`],
+      { expect: [0, 1, 128] },
+    );
+    return answer.code === 0;
   }
 
   async #freeBranch(wanted: string): Promise<string> {
@@ -209,7 +303,7 @@ export class ApplyService {
     return answer.code === 0 ? answer.stdout.toString('utf8').trim() : undefined;
   }
 
-  async #moveBase(record: SessionRecord, { tip, tree }: Prepared): Promise<void> {
+  async #moveBase(record: SessionRecord, { tip, tree }: Pick<Prepared, 'tip' | 'tree'>): Promise<void> {
     const ref = baseRef(record.id);
     const from = await this.#store.ref(ref);
     await this.#records.change(record.id, (current) => ({ ...current, base: { commit: tip, tree } }), [

@@ -18,6 +18,7 @@ import {
   type DiffResult,
   type DiffSide,
   type LockInfo,
+  type Recovered,
   type RemovalPreflight,
   type RemoveResult,
   type ResetOptions,
@@ -42,8 +43,10 @@ import { exists } from './files';
 import { currentHead, type HeadState } from './heads';
 import type { Host } from './host';
 import { LockList } from './lockList';
+import { Journal } from './journal';
 import { LockFolder } from './locks';
 import { Records } from './records';
+import { Recovery } from './recovery';
 import { RefWatcher } from './refWatcher';
 import { RemovalService } from './removalService';
 import { addToIndex, defaultStorageRoot, storageOf } from './repositoryIndex';
@@ -98,7 +101,7 @@ export async function openBulkhead(
     );
   }
   const store = await openSnapshotStore(host, storage, repository);
-  await addToIndex(host.environment, { repository: repository.root, storage: storage.root });
+  await addToIndex(host, { repository: repository.root, storage: storage.root });
   return new Bulkhead(host, storage, repository, store);
 }
 
@@ -121,6 +124,7 @@ export class Bulkhead {
   readonly #comparisons: Comparisons;
   readonly #locks: LockFolder;
   readonly #lockList: LockList;
+  readonly #recovery: Recovery;
   readonly #captures = new Set<Capture>();
   readonly #notices = new Map<SessionRef, SaveNotices>();
   readonly #waiting = new Map<SessionRef, Waiting>();
@@ -128,6 +132,7 @@ export class Bulkhead {
   readonly #onDidChangeSessions: Emitter<void>;
   readonly #onDidChangeSnapshots: Emitter<SessionRef>;
   readonly #onDidChangeWaiting: Emitter<void>;
+  readonly #onDidRecover: Emitter<Recovered>;
 
   constructor(host: Host, storage: Storage, repository: UserRepository, store: SnapshotStore) {
     this.#host = host;
@@ -140,11 +145,13 @@ export class Bulkhead {
     this.#onDidChangeSessions = this.#owned.add(new Emitter<void>(onError));
     this.#onDidChangeSnapshots = this.#owned.add(new Emitter<SessionRef>(onError));
     this.#onDidChangeWaiting = this.#owned.add(new Emitter<void>(onError));
+    this.#onDidRecover = this.#owned.add(new Emitter<Recovered>(onError));
     const records = new Records(host, store);
     const locks = new LockFolder(storage.locks, host);
     const claims = new Claims(host, store, locks);
+    const journal = new Journal(host, storage.journal);
     this.#reader = new SnapshotReader(host, store);
-    this.#sessions = new SessionService(host, storage, store, repository, records, this.#reader);
+    this.#sessions = new SessionService(host, storage, store, repository, records, this.#reader, claims, journal);
     this.#sites = new Sites({
       host,
       storage,
@@ -154,6 +161,7 @@ export class Bulkhead {
       claims,
       records,
       sessions: this.#sessions,
+      beforeWrite: (session) => this.#recovery.settle(session),
       onMoved: (session) => {
         this.#onDidChangeSnapshots.fire(session);
       },
@@ -162,15 +170,16 @@ export class Bulkhead {
       },
     });
     const session = (ref: SessionRef): Promise<Session> => this.session(ref);
-    this.#restores = new RestoreService(host, store, this.#reader, claims);
+    this.#restores = new RestoreService(host, store, this.#reader, claims, journal);
     this.#contention = new ContentionService(store, host.settings.contentionExclude);
-    this.#applies = new ApplyService(host, store, repository, records, claims);
+    this.#applies = new ApplyService({ host, store, repository, records, claims, journal, reader: this.#reader });
     this.#starts = new StartPoints({ host, store, repository, reader: this.#reader, sites: this.#sites, session });
     this.#removals = new RemovalService({
       host,
       store,
       records,
       claims,
+      journal,
       sessions: this.#sessions,
       sites: this.#sites,
       contention: this.#contention,
@@ -188,6 +197,21 @@ export class Bulkhead {
       },
     });
     this.#names = new SessionNames(host, locks, this.#sessions);
+    this.#recovery = new Recovery({
+      host,
+      storage,
+      store,
+      journal,
+      claims,
+      sites: this.#sites,
+      sessions: this.#sessions,
+      restores: this.#restores,
+      applies: this.#applies,
+      onRecovered: (recovered) => {
+        this.#onDidRecover.fire(recovered);
+        this.#onDidChangeSessions.fire();
+      },
+    });
     this.#comparisons = new Comparisons({ host, store, sites: this.#sites, session });
     this.#locks = locks;
     this.#lockList = new LockList({
@@ -207,6 +231,23 @@ export class Bulkhead {
   /** A shadow ref moved, here or in another process. */
   get onDidChangeSnapshots(): Event<SessionRef> {
     return this.#onDidChangeSnapshots.event;
+  }
+
+  /** An operation of a killed process was finished or taken back, by this one. */
+  get onDidRecover(): Event<Recovered> {
+    return this.#onDidRecover.event;
+  }
+
+  /**
+   * Finishes or takes back what killed processes left in the middle. To be called once after opening; from then on whoever
+   * needs a session looks by itself. Never throws: what cannot be done now is in the log.
+   * @param options.sweep look for half-made folders as well; without it an empty journal costs one look at the disk
+   */
+  async recover(options: { readonly sweep: boolean }): Promise<void> {
+    await this.#recovery.settleAll();
+    if (options.sweep) {
+      await this.#recovery.sweep();
+    }
   }
 
   /** Somebody waits for a lock or lost a race, or does not any more. */
@@ -296,6 +337,7 @@ export class Bulkhead {
   async createSession(request: CreateRequest): Promise<Session> {
     const { name, release } = await this.#names.take(request.name);
     try {
+      await this.#recovery.settle(request.from.kind === 'session' ? request.from.session : WORKSPACE);
       const start = await this.#starts.resolve(request);
       const record = await this.#sessions.create({
         name,
@@ -342,6 +384,7 @@ export class Bulkhead {
    */
   async removeSession(ref: SessionRef, options: { readonly force: boolean }): Promise<RemoveResult> {
     this.#refuseWorkspace(ref, 'deleted');
+    await this.#recovery.settle(ref);
     const result = await this.#removals.remove(await this.session(ref), options);
     this.#onDidChangeSessions.fire();
     return result;
@@ -355,6 +398,7 @@ export class Bulkhead {
    */
   async resetSession(ref: SessionRef, options: ResetOptions): Promise<ResetResult> {
     this.#refuseWorkspace(ref, 'reset');
+    await this.#recovery.settle(ref);
     const { id, made, snapshot } = await this.#resets.reset(ref, options);
     const session = await this.session(id);
     if (made && session.base !== null) {
@@ -460,6 +504,7 @@ export class Bulkhead {
 
   /** @throws BulkheadError `needs-consent` with the plan, `foreign-snapshot`, `claimed`; nothing was written then */
   async restore(request: RestoreRequest): Promise<RestoreResult> {
+    await this.#recovery.settle(request.session);
     return this.#restores.restore(await this.#restoreSite(request.session), this.#restoreOrder(request));
   }
 
@@ -483,6 +528,9 @@ export class Bulkhead {
     readonly agent?: string;
     readonly signal?: AbortSignal;
   }): Promise<RestoreResult> {
+    if (request.dryRun !== true) {
+      await this.#recovery.settle(request.session);
+    }
     return this.#restores.undo(await this.#restoreSite(request.session), {
       redo: request.redo ?? false,
       consent: request.consent,
@@ -528,6 +576,9 @@ export class Bulkhead {
   async apply(request: ApplyRequest): Promise<ApplyResult> {
     if (request.session === WORKSPACE) {
       throw new BulkheadError('user', 'is-workspace', 'This workspace is what sessions are applied to.');
+    }
+    if (request.dryRun !== true) {
+      await this.#recovery.settle(request.session);
     }
     const record = await this.#sessions.ready(request.session);
     const { writer, head } = this.#sites.at(record.id, this.#sessions.clonePath(record));

@@ -5,7 +5,7 @@ import { wait } from '../base/clock';
 import { errnoOf, ioError, isAbsent, messageOf } from '../base/errors';
 import type { RefUpdateResult } from '../git/updateRef';
 import type { Host } from './host';
-import { isOwnerDead, ownedName } from './ownedNames';
+import { livenessOfOwner, ownedName } from './ownedNames';
 
 /** A transaction takes milliseconds. So long a dead one's git may still have been about to end, in milliseconds. */
 const GRACE_MS = 500;
@@ -107,7 +107,7 @@ export class LeftRefLocks {
       if (name === own) {
         continue;
       }
-      if ((await isOwnerDead(name)) !== true) {
+      if ((await livenessOfOwner(name)) !== 'dead') {
         return false;
       }
       const entered = await look(join(this.#folder, name));
@@ -158,7 +158,7 @@ export class LeftRefLocks {
       if (
         found !== undefined &&
         this.#host.clock.now() - found.mtimeMs > 3_600_000 &&
-        (await isOwnerDead(name)) === true
+        (await livenessOfOwner(name)) === 'dead'
       ) {
         // Another window sweeps, too.
         await unlink(path).catch(() => undefined);

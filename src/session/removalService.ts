@@ -6,6 +6,7 @@ import type { Claims } from './claims';
 import type { ContentionService } from './contentionService';
 import { bringBranches } from './heads';
 import type { Host } from './host';
+import type { Journal } from './journal';
 import type { Records } from './records';
 import type { SessionService } from './sessionService';
 import type { Sites } from './sites';
@@ -17,6 +18,7 @@ export class RemovalService {
   readonly #store: SnapshotStore;
   readonly #records: Records;
   readonly #claims: Claims;
+  readonly #journal: Journal;
   readonly #sessions: SessionService;
   readonly #sites: Sites;
   readonly #contention: ContentionService;
@@ -26,6 +28,7 @@ export class RemovalService {
     readonly store: SnapshotStore;
     readonly records: Records;
     readonly claims: Claims;
+    readonly journal: Journal;
     readonly sessions: SessionService;
     readonly sites: Sites;
     readonly contention: ContentionService;
@@ -34,6 +37,7 @@ export class RemovalService {
     this.#store = options.store;
     this.#records = options.records;
     this.#claims = options.claims;
+    this.#journal = options.journal;
     this.#sessions = options.sessions;
     this.#sites = options.sites;
     this.#contention = options.contention;
@@ -45,7 +49,9 @@ export class RemovalService {
       .filter(({ state }) => state === 'ready')
       .every(({ id }) => id === session.id);
     if (session.state !== 'ready' || session.base === null) {
-      return { uncheckpointed: false, unpushedCommits: 0, unapplied: 0, last, doubt: null };
+      // Without its record nothing in its folder can be recorded before.
+      const doubt = session.path === null ? null : session.reason;
+      return { uncheckpointed: false, unpushedCommits: 0, unapplied: 0, last, doubt };
     }
     let uncheckpointed = true;
     let unapplied = 0;
@@ -85,7 +91,7 @@ export class RemovalService {
 
   /**
    * Takes a final snapshot and puts the clone into the trash.
-   * @throws BulkheadError `would-lose` (kind `refused`) with the preflight, unless forced; `session-trashed`, `record-damaged`, `claimed`
+   * @throws BulkheadError `would-lose` (kind `refused`) with the preflight, unless forced; `session-trashed`, `record-newer`, `claimed`
    */
   async remove(session: Session, options: { readonly force: boolean }): Promise<RemoveResult> {
     const ref = session.id;
@@ -93,6 +99,14 @@ export class RemovalService {
       throw new BulkheadError('notFound', 'session-trashed', `"${session.name}" is in the trash already.`, {
         data: { session: ref },
       });
+    }
+    if (session.state === 'newer') {
+      throw new BulkheadError(
+        'damaged',
+        'record-newer',
+        `"${session.name}" was changed by a newer version of Bulkhead. Update Bulkhead to delete it. Nothing was deleted.`,
+        { data: { session: ref } },
+      );
     }
     if (!options.force) {
       const preflight = await this.preflight(session);
@@ -113,21 +127,19 @@ export class RemovalService {
         );
       }
     }
-    const stored = await this.#records.read(ref);
-    if (stored?.parsed.kind !== 'ok') {
-      throw new BulkheadError(
-        'damaged',
-        'record-damaged',
-        `"${session.name}" cannot be deleted because its record cannot be read. Its snapshots are safe.`,
-        {
-          data: { session: ref },
-        },
-      );
-    }
-    const { record } = stored.parsed;
-    const result = await this.#claims.hold(ref, 'delete', 'user', async () => {
-      const final = session.state === 'ready' ? await this.finalSnapshot(record) : null;
-      const trashed = await this.#sessions.trash(record);
+    const result = await this.#claims.hold(ref, 'delete', 'user', async (claim) => {
+      if (options.force && (await this.#journal.read(ref))?.kind !== 'newer') {
+        // What could not be finished must not keep a session for ever.
+        await this.#journal.clear(ref);
+      }
+      this.#journal.requireNone(ref);
+      // Read under the claim: an apply may have moved the base a moment ago.
+      const parsed = (await this.#records.read(ref))?.parsed;
+      if (parsed?.kind !== 'ok') {
+        return { session: ref, snapshot: session.newest, trashed: await this.#sessions.trashBroken(ref) };
+      }
+      const final = session.state === 'ready' ? await this.finalSnapshot(parsed.record) : null;
+      const trashed = await this.#sessions.trash(parsed.record, claim);
       return { session: ref, snapshot: final ?? session.newest, trashed };
     });
     await this.#sites.drop(ref);

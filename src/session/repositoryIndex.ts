@@ -1,8 +1,13 @@
 import { homedir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { lock } from 'proper-lockfile';
-import { BulkheadError, errnoOf, ioError } from '../base/errors';
+import { basename, dirname, join } from 'node:path';
+import { BulkheadError } from '../base/errors';
+import { SAVE_LOCK_CAP_MS } from '../core/holder';
 import { makeFolder, readTextIfThere, writeFileAtomic } from './files';
+import { newHolder } from './holders';
+import type { Host } from './host';
+import { LockFolder } from './locks';
+
+const WAIT_MS = 5000;
 
 /** The user's list of which storage belongs to which repository; the first one of a repository is used by every window and product. */
 export interface IndexEntry {
@@ -101,35 +106,36 @@ export async function storageOf(environment: Environment, repository: string): P
 }
 
 /** Adds a storage at the end of the list; the first one of a repository stays the one that is used. */
-export async function addToIndex(environment: Environment, entry: IndexEntry): Promise<void> {
+export async function addToIndex(host: Host, entry: IndexEntry): Promise<void> {
   const known = (entries: readonly IndexEntry[]): boolean =>
     entries.some(({ repository, storage }) => repository === entry.repository && storage === entry.storage);
-  if (known(await readIndex(environment))) {
+  if (known(await readIndex(host.environment))) {
     return;
   }
-  const file = indexFile(environment);
+  const file = indexFile(host.environment);
   await makeFolder(dirname(file));
-  // For correctness: two processes that add at once must not lose one of the entries.
-  const release = await lock(file, {
-    realpath: false,
-    stale: 30_000,
-    retries: { retries: 200, factor: 1, minTimeout: 5, maxTimeout: 25 },
-  }).catch((error: unknown) => {
-    throw errnoOf(error) === 'ELOCKED'
-      ? new BulkheadError(
-          'busy',
-          'index-locked',
-          `Another process is changing the list of storages at ${file}. Try again in a moment.`,
-          { data: { file }, cause: error },
-        )
-      : ioError('lock', file, error);
+  // Two processes that add at once must not lose one of the entries; one that was killed here must keep nobody waiting.
+  const locked = await new LockFolder(dirname(file), host).acquire(basename(file), {
+    holder: await newHolder(host, 'list of storages', host.product),
+    waitMs: WAIT_MS,
+    capMs: SAVE_LOCK_CAP_MS,
   });
+  if (locked.kind === 'busy') {
+    throw new BulkheadError(
+      'busy',
+      'index-locked',
+      `Another process is changing the list of storages at ${file}. Try again in a moment.`,
+      { data: { file, holder: locked.holder ?? null } },
+    );
+  }
   try {
-    const entries = await readIndex(environment);
+    const entries = await readIndex(host.environment);
     if (!known(entries)) {
       await writeFileAtomic(file, `${JSON.stringify({ format: 1, repositories: [...entries, entry] }, null, 2)}\n`);
     }
   } finally {
-    await release();
+    if (locked.kind === 'held') {
+      locked.lock.release();
+    }
   }
 }

@@ -27,6 +27,8 @@ export interface Wanted {
   /** The tree that the paths are taken from. */
   readonly tree: Oid;
   readonly paths: readonly RepoPath[] | undefined;
+  /** Only the very `paths`, and nothing below them. */
+  readonly exactly?: boolean;
   readonly contested: (changes: readonly TreeChange[], live: Oid) => Promise<RestorePlan['contested']>;
   /** Nothing is asked when the work tree is as a restore left it. */
   readonly askAboutRisk: boolean;
@@ -68,8 +70,12 @@ export class RestorePlanner {
   ): Promise<Prepared> {
     const { tree: live, skipped, forced: taken }: Live = known ?? (await site.writer.live(signal, wanted.paths));
     const notHeld = new Map(skipped.map(({ path, reason }) => [path, reason]));
+    const asked = new Set(wanted.paths);
     const all = (await this.#store.diff(live, wanted.tree, wanted.paths)).filter(
-      ({ path }) => wanted.paths === undefined || wanted.paths.some((asked) => isWithin(path, asked)),
+      ({ path }) =>
+        wanted.paths === undefined ||
+        asked.has(path) ||
+        (wanted.exactly !== true && wanted.paths.some((above) => isWithin(path, above))),
     );
     for (const { path } of all) {
       const problem = pathProblem(path);

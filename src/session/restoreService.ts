@@ -1,11 +1,14 @@
 import { BulkheadError, messageOf } from '../base/errors';
 import type { Oid } from '../core/objectId';
+import type { RestoreIntent } from '../core/intent';
 import { baseName, type RepoPath } from '../core/repoPath';
+import type { TreeChange } from '../core/treeDiff';
 import { undoState } from '../core/undoStack';
 import { CancelledError } from '../git/gitError';
 import type { CheckpointResult, RestorePlan, RestoreResult } from './api';
-import type { Claims } from './claims';
+import type { Claims, HeldClaim } from './claims';
 import type { Host } from './host';
+import type { Journal } from './journal';
 import {
   type Consent,
   type Prepared,
@@ -14,9 +17,11 @@ import {
   type Wanted,
   withoutUnsaved,
 } from './restorePlanner';
+import { RestoreRemainders } from './restoreRemainder';
 import type { SnapshotCommit, SnapshotReader } from './snapshotReader';
 import type { SnapshotStore } from './snapshotStore';
 import { Touches } from './touches';
+import { editTree, type PathEdits } from './treeBuilder';
 
 /** Between two looks new files may come; somebody who makes them for ever keeps them. */
 const SAFETY_TRIES = 3;
@@ -31,21 +36,31 @@ export interface RestoreOrder {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** A restore that was cut off and is finished now. */
+export interface FinishedRestore {
+  /** Left as they are: somebody touched them since, or put something in the way. */
+  readonly kept: readonly RepoPath[];
+}
+
 /** A restore or its undo writes nothing before its plan was agreed to, and never without a safety snapshot. */
 export class RestoreService {
   readonly #host: Host;
   readonly #store: SnapshotStore;
   readonly #reader: SnapshotReader;
   readonly #claims: Claims;
+  readonly #journal: Journal;
   readonly #planner: RestorePlanner;
+  readonly #remainders: RestoreRemainders;
   readonly #touches: Touches;
 
-  constructor(host: Host, store: SnapshotStore, reader: SnapshotReader, claims: Claims) {
+  constructor(host: Host, store: SnapshotStore, reader: SnapshotReader, claims: Claims, journal: Journal) {
     this.#host = host;
     this.#store = store;
     this.#reader = reader;
     this.#claims = claims;
+    this.#journal = journal;
     this.#planner = new RestorePlanner(store);
+    this.#remainders = new RestoreRemainders(store, reader, this.#planner);
     this.#touches = new Touches(store, reader);
   }
 
@@ -123,39 +138,73 @@ export class RestoreService {
     reverses: Oid | undefined,
     wanted: () => Promise<Wanted>,
   ): Promise<RestoreResult> {
-    const { session, writer } = site;
-    return this.#claims.hold(session, trigger, order.agent, async () => {
+    const { session } = site;
+    return this.#claims.hold(session, trigger, order.agent, async (claim) => {
+      this.#journal.requireNone(session);
       const first = await this.#planner.prepare(site, await wanted(), order.consent, order.signal);
       this.#requireConsent(first.plan, order.consent);
       if (first.changes.length === 0) {
         return { plan: first.plan, snapshot: null, undo: null };
       }
-      const { final, undo } = await this.#makeSafe(site, order, wanted, first);
+      const { final, undo, from } = await this.#makeSafe(site, order, wanted, first);
       this.#requireConsent(final.plan, order.consent);
-      const record = (text: string): Promise<CheckpointResult> => {
-        const paths = final.changes.map(({ path }) => path);
-        return writer.snapshot({
-          trigger,
-          agent: order.agent,
-          subject: text,
-          always: true,
-          underClaim: true,
-          // Rules that came back decide about other files as well.
-          ...(paths.some((path) => RULE_FILES.has(baseName(path))) ? {} : { paths }),
-          ...(reverses === undefined ? {} : { reverses }),
-        });
-      };
-      try {
-        await site.materialiser.write(final.changes, order.signal);
-      } catch (cause) {
-        throw await this.#cutOff(session, cause, undo, () => record(`${subject} (cut off)`));
-      }
-      const after = await record(subject);
+      const { agent } = order;
+      const to = await editTree(this.#store, from, editsOf(final.changes));
+      const intent: RestoreIntent = { kind: trigger, from, to, undo, subject, agent, reverses: reverses ?? null };
+      const touched = final.changes.map(({ path }) => path);
+      const after = await this.#journal.during(
+        session,
+        claim,
+        intent,
+        async () => {
+          await claim.check();
+          try {
+            await site.materialiser.write(final.changes, either(order.signal, claim.signal));
+          } catch (error) {
+            const cause: unknown = claim.signal.aborted ? claim.signal.reason : error;
+            throw await this.#cutOff(session, cause, undo, () =>
+              this.#record(site, { ...intent, subject: `${subject} (cut off)` }, touched),
+            );
+          }
+          return this.#record(site, intent, touched);
+        },
+        // Where it stopped is in a snapshot of its own then.
+        (error) => error instanceof BulkheadError && typeof error.data['snapshot'] === 'string',
+      );
       this.#host.log.info(
         `${trigger} in ${session}: ${String(final.plan.write.length)} written, ${String(final.plan.delete.length)} deleted`,
       );
       return { plan: final.plan, snapshot: after.snapshot, undo };
     });
+  }
+
+  /** The snapshot that ends a restore, even when nothing differs: it is what an undo takes back. */
+  #record({ writer }: RestoreSite, intent: RestoreIntent, paths: readonly RepoPath[]): Promise<CheckpointResult> {
+    return writer.snapshot({
+      trigger: intent.kind,
+      agent: intent.agent,
+      subject: intent.subject,
+      always: true,
+      underClaim: true,
+      // Rules that came back decide about other files as well.
+      ...(paths.some((path) => RULE_FILES.has(baseName(path))) ? {} : { paths }),
+      ...(intent.reverses === null ? {} : { reverses: intent.reverses }),
+    });
+  }
+
+  /**
+   * Goes on where a killed process stopped; to be called by the holder of the claim.
+   * @throws BulkheadError `object-missing` when one of the trees is gone; nothing was written then
+   */
+  async finish(site: RestoreSite, intent: RestoreIntent, claim: HeldClaim): Promise<FinishedRestore> {
+    const rest = await this.#remainders.of(site, intent);
+    if (rest === null) {
+      return { kept: [] };
+    }
+    await claim.check();
+    await site.materialiser.write(rest.changes, claim.signal);
+    await this.#record(site, intent, rest.done);
+    return { kept: rest.kept };
   }
 
   /**
@@ -167,7 +216,7 @@ export class RestoreService {
     order: { readonly consent: Consent; readonly signal?: AbortSignal | undefined },
     wanted: () => Promise<Wanted>,
     first: Prepared,
-  ): Promise<{ readonly final: Prepared; readonly undo: Oid | null }> {
+  ): Promise<{ readonly final: Prepared; readonly undo: Oid | null; readonly from: Oid }> {
     let forced = first.forced;
     for (let attempt = 1; ; attempt++) {
       const { paths } = await wanted();
@@ -187,10 +236,10 @@ export class RestoreService {
         forced,
       });
       if (final.forced.size === 0) {
-        return { final, undo };
+        return { final, undo, from: safety.tree };
       }
       if (attempt === SAFETY_TRIES) {
-        return { final: withoutUnsaved(final), undo };
+        return { final: withoutUnsaved(final), undo, from: safety.tree };
       }
       forced = new Set([...forced, ...final.forced]);
     }
@@ -286,4 +335,17 @@ function describeQuestion(plan: RestorePlan): string {
     parts.push(`${String(plan.risky.length)} ${plan.risky.length === 1 ? 'file is' : 'files are'} sensitive`);
   }
   return `${parts.join(', and ')}.`;
+}
+
+function either(asked: AbortSignal | undefined, lost: AbortSignal): AbortSignal {
+  return asked === undefined ? lost : AbortSignal.any([asked, lost]);
+}
+
+function editsOf(changes: readonly TreeChange[]): PathEdits {
+  return new Map(
+    changes.map(({ path, newMode, newOid }) => [
+      path,
+      newMode === null || newOid === null ? null : { mode: newMode, oid: newOid },
+    ]),
+  );
 }

@@ -7,19 +7,22 @@ import { BulkheadError, errnoOf, ioError, isAbsent, messageOf } from '../base/er
 import { firstInChain } from '../core/chain';
 import { writeCommit } from '../core/commitObject';
 import { emptyTreeOid, type Oid } from '../core/objectId';
-import { baseRef, shadowRef } from '../core/refName';
+import type { CreateIntent } from '../core/intent';
+import { baseRef, lostRef, shadowRef } from '../core/refName';
 import { isSessionId, isSessionIdPrefix, newSessionId } from '../core/sessionId';
 import { checkSessionName, slugOf } from '../core/sessionName';
 import { repositoryPart, type SessionRecord } from '../core/sessionRecord';
 import { formatMessage } from '../core/snapshotMessage';
 import type { RefMove } from '../git/updateRef';
 import type { Session, SessionState } from './api';
+import type { Claims, HeldClaim } from './claims';
 import { makeClone, refreshDonor } from './cloneMaker';
 import { exists, isRealFolder } from './files';
 import type { Host } from './host';
 import { copyIncludedFiles } from './includeFiles';
+import type { Journal } from './journal';
 import { readSessionFile, sessionFolderIds, writePointer, writeSessionFile } from './pointer';
-import type { Records, StoredRecord } from './records';
+import { readable, type Records, type StoredRecord } from './records';
 import type { SnapshotReader } from './snapshotReader';
 import { refLocked, type SnapshotStore } from './snapshotStore';
 import { sessionFolder, type Storage } from './storage';
@@ -53,6 +56,8 @@ export class SessionService {
   readonly #repository: UserRepository;
   readonly #records: Records;
   readonly #reader: SnapshotReader;
+  readonly #claims: Claims;
+  readonly #journal: Journal;
   /** Snapshots in the closed chains of a session, as long as its present chain is the one with that number. */
   readonly #closed = new Map<string, { readonly current: number; readonly count: number }>();
 
@@ -63,7 +68,11 @@ export class SessionService {
     repository: UserRepository,
     records: Records,
     reader: SnapshotReader,
+    claims: Claims,
+    journal: Journal,
   ) {
+    this.#claims = claims;
+    this.#journal = journal;
     this.#host = host;
     this.#storage = storage;
     this.#store = store;
@@ -239,6 +248,14 @@ export class SessionService {
     return record;
   }
 
+  /**
+   * The record of a session, whatever became of its folder.
+   * @throws BulkheadError `session-not-found`, `record-damaged`, `record-newer`
+   */
+  async recorded(id: string): Promise<SessionRecord> {
+    return readable(id, await this.#required(id));
+  }
+
   async #required(id: string): Promise<StoredRecord> {
     const stored = await this.#records.read(id);
     if (stored === undefined) {
@@ -307,8 +324,8 @@ export class SessionService {
   }
 
   /**
-   * Makes a session: the folder under a temporary name, then one rename, then all its refs in one transaction. A crash
-   * in between leaves a folder without a record, which is never listed as a session.
+   * Makes a session: the folder under a temporary name, then one rename, then all its refs in one transaction. Under a claim
+   * and with an intent, so that what a crash leaves is known for what it is and goes.
    * @param request.fill writes what is carried over into the new clone
    * @param request.complete asked right before each try to publish; when it throws, nothing of the new session is left
    */
@@ -321,13 +338,12 @@ export class SessionService {
     readonly onProgress?: ((step: string, share: number | null) => void) | undefined;
     readonly signal?: AbortSignal | undefined;
   }): Promise<SessionRecord> {
-    const { name, start, onProgress, signal } = request;
+    const { name, start } = request;
     const id = newSessionId(this.#host.random);
-    const nonce = randomBytes(16).toString('hex');
     const slug = slugOf(name) || 'session';
     const record: SessionRecord = {
       id,
-      nonce,
+      nonce: randomBytes(16).toString('hex'),
       name,
       slug,
       repository: repositoryPart(basename(this.#repository.root)),
@@ -339,9 +355,23 @@ export class SessionService {
       trashed: null,
       successor: null,
     };
+    return this.#claims.hold(id, 'create', request.agent, (claim) =>
+      this.#journal.during(
+        id,
+        claim,
+        { kind: 'create', nonce: record.nonce },
+        () => this.#make(record, request),
+        async () => (await this.#records.read(id)) === undefined && !(await this.#isHalfMade(record)),
+      ),
+    );
+  }
+
+  async #make(record: SessionRecord, request: Parameters<SessionService['create']>[0]): Promise<SessionRecord> {
+    const { start, onProgress, signal } = request;
+    const { id, nonce } = record;
     onProgress?.('Copying objects', null);
     await refreshDonor(this.#host, this.#storage, this.#repository, { onProgress, signal });
-    const temporary = join(this.#storage.creating, `${id}-${nonce.slice(0, 8)}`);
+    const temporary = this.#creatingFolder(record);
     try {
       await mkdir(temporary, { mode: 0o700 });
       const clone = join(temporary, basename(this.clonePath(record)));
@@ -369,10 +399,50 @@ export class SessionService {
       });
     } catch (error) {
       if ((await this.#records.read(id).catch(() => 'unknown')) === undefined) {
-        await rm(sessionFolder(this.#storage, id), { recursive: true, force: true });
+        await this.#removeHalfMade(record);
       }
       throw error;
     }
+  }
+
+  #creatingFolder({ id, nonce }: Pick<SessionRecord, 'id' | 'nonce'>): string {
+    return join(this.#storage.creating, creatingName(id, nonce));
+  }
+
+  async #isHalfMade(record: Pick<SessionRecord, 'id' | 'nonce'>): Promise<boolean> {
+    return (await exists(this.#creatingFolder(record))) || (await exists(sessionFolder(this.#storage, record.id)));
+  }
+
+  /** Out of its place first: a removal that is cut off must not leave a folder that nobody can tell for half made. */
+  async #removeHalfMade(record: Pick<SessionRecord, 'id' | 'nonce'>): Promise<void> {
+    const folder = sessionFolder(this.#storage, record.id);
+    const creating = this.#creatingFolder(record);
+    if (await isRealFolder(folder)) {
+      if ((await readSessionFile(folder))?.nonce !== record.nonce) {
+        this.#host.log.warn(`${folder} stays: it is not the folder that the session ${record.id} was being made in`);
+      } else {
+        await removeFolder(creating);
+        try {
+          await rename(folder, creating);
+        } catch (error) {
+          throw ioError('move away', folder, error);
+        }
+      }
+    }
+    await removeFolder(creating);
+  }
+
+  /**
+   * Ends the making of a session whose process was killed; to be called by the holder of the claim. Without its record the
+   * session was never listed, and nobody has worked in it: its folder goes.
+   * @returns whether the session is there
+   */
+  async finishCreate(id: string, intent: CreateIntent): Promise<boolean> {
+    if ((await this.#records.read(id)) !== undefined) {
+      return true;
+    }
+    await this.#removeHalfMade({ id, nonce: intent.nonce });
+    return false;
   }
 
   async #publish(
@@ -465,21 +535,144 @@ export class SessionService {
     }
   }
 
-  /** Puts a session's folder into the trash; its snapshots stay where they are. */
-  async trash(record: SessionRecord): Promise<string> {
+  /**
+   * Puts a session's folder into the trash; its snapshots stay where they are. To be called by the holder of the claim.
+   * @returns its name there
+   */
+  async trash(record: SessionRecord, claim: HeldClaim): Promise<string> {
     const name = this.trashName(record.id);
-    // The record first: a crash before the rename leaves a deleted session whose folder is still there, and nothing lost.
-    await this.#records.change(record.id, (current) => ({ ...current, state: 'trashed', trashed: name }));
-    const folder = sessionFolder(this.#storage, record.id);
+    await this.#journal.during(
+      record.id,
+      claim,
+      { kind: 'delete' },
+      async () => {
+        await claim.check();
+        // The record first: a crash before the rename leaves a deleted session whose folder is still there, and nothing lost.
+        await this.#records.change(record.id, (current) => ({ ...current, state: 'trashed', trashed: name }));
+        try {
+          await this.#moveToTrash(record.id, name);
+        } catch (error) {
+          // Still in its place, so it is not deleted.
+          await this.#records.change(record.id, (current) => ({ ...current, state: 'ready', trashed: null }));
+          throw error;
+        }
+      },
+      async () => (await this.#stateOf(record.id)) === 'ready',
+    );
+    return name;
+  }
+
+  async #stateOf(id: string): Promise<SessionRecord['state'] | undefined> {
+    const parsed = (await this.#records.read(id))?.parsed;
+    return parsed?.kind === 'ok' ? parsed.record.state : undefined;
+  }
+
+  async #moveToTrash(id: string, name: string): Promise<void> {
+    const folder = sessionFolder(this.#storage, id);
     if (await exists(folder)) {
       try {
         await rename(folder, join(this.#storage.trash, name));
       } catch (error) {
-        // Still in its place, so it is not deleted.
-        await this.#records.change(record.id, (current) => ({ ...current, state: 'ready', trashed: null }));
         throw ioError('move to the trash', folder, error);
       }
     }
+  }
+
+  /**
+   * Moves the folder of a deleted session that is still in its place; to be called by the holder of the claim.
+   * @returns whether the session is deleted; null when its folder is gone already
+   */
+  async finishRemoval(id: string): Promise<boolean | null> {
+    const parsed = (await this.#records.read(id))?.parsed;
+    if (parsed?.kind !== 'ok' || parsed.record.state !== 'trashed') {
+      return false;
+    }
+    const folder = sessionFolder(this.#storage, id);
+    if (!(await isRealFolder(folder))) {
+      return null;
+    }
+    const file = await readSessionFile(folder);
+    if (file !== undefined && file.nonce !== parsed.record.nonce) {
+      this.#host.log.warn(`${folder} stays: it is not the folder of the deleted session ${id}`);
+      return null;
+    }
+    await this.finishTrash(parsed.record);
+    return (await exists(folder)) ? null : true;
+  }
+
+  /** Ids of deleted sessions whose folder is still in its place. */
+  async halfTrashed(): Promise<string[]> {
+    const found: string[] = [];
+    for (const id of await sessionFolderIds(this.#storage.sessions)) {
+      const parsed = (await this.#records.read(id))?.parsed;
+      const trashed = parsed?.kind === 'ok' && parsed.record.state === 'trashed' ? parsed.record.trashed : null;
+      if (trashed !== null && !(await exists(join(this.#storage.trash, trashed)))) {
+        found.push(id);
+      }
+    }
+    return found;
+  }
+
+  /**
+   * Puts a session that cannot be read into the trash: its folder goes there as it is, its snapshots stay. Where there are
+   * snapshots or a damaged record, a new record says that it is deleted; the damaged one is kept under a ref of its own.
+   * To be called by the holder of the claim.
+   * @returns its name in the trash
+   */
+  async trashBroken(id: string): Promise<string> {
+    const name = this.trashName(id);
+    const stored = await this.#records.read(id);
+    const newest = await this.#reader.newest(id);
+    if (stored !== undefined || newest !== null) {
+      const result = await this.#store.move(`record ${id}`, [
+        this.#records.prepare(await this.#substitute(id, name), stored?.oid ?? null),
+        ...(stored === undefined || (await this.#store.ref(lostRef(id, stored.oid))) !== null
+          ? []
+          : [{ ref: lostRef(id, stored.oid), from: null, to: stored.oid }]),
+      ]);
+      if (result.kind !== 'done') {
+        throw new BulkheadError('busy', 'lost-race', `The record of session ${id} is being changed. Try again.`, {
+          data: { session: id },
+        });
+      }
+    }
+    await this.#moveToTrash(id, name);
     return name;
+  }
+
+  /** What is still known of a session without a readable record. */
+  async #substitute(id: string, trashed: string): Promise<SessionRecord> {
+    const base = await this.#store.ref(baseRef(id));
+    const file = await readSessionFile(sessionFolder(this.#storage, id));
+    return {
+      id,
+      nonce: file?.nonce ?? randomBytes(16).toString('hex'),
+      name: id,
+      slug: id,
+      repository: repositoryPart(basename(this.#repository.root)),
+      branch: id,
+      base: {
+        commit: base,
+        tree: base === null ? emptyTreeOid(this.#store.format) : (await this.#store.commit(base)).tree,
+      },
+      created: this.#host.clock.now(),
+      from: 'a damaged record',
+      state: 'trashed',
+      trashed,
+      successor: null,
+    };
+  }
+}
+
+/** Name of the folder in which a session is made. */
+function creatingName(id: string, nonce: string): string {
+  return `${id}-${nonce.slice(0, 8)}`;
+}
+
+async function removeFolder(folder: string): Promise<void> {
+  try {
+    await rm(folder, { recursive: true, force: true });
+  } catch (error) {
+    throw ioError('remove', folder, error);
   }
 }

@@ -35,6 +35,7 @@ export interface SitesOptions {
   readonly claims: Claims;
   readonly records: Records;
   readonly sessions: SessionService;
+  readonly beforeWrite: (session: SessionRef) => Promise<void>;
   readonly onMoved: (session: SessionRef) => void;
   readonly onWaiting: (session: SessionRef, waiting: Waiting | null) => void;
 }
@@ -113,7 +114,7 @@ export class Sites {
   }
 
   #make(session: SessionRef, root: string): Site {
-    const { host, storage, store, locks, claims, onMoved, onWaiting } = this.#options;
+    const { host, storage, store, locks, claims, beforeWrite, onMoved, onWaiting } = this.#options;
     const workTree = new WorkTree(root);
     const gitDir = join(root, '.git');
     const head: HeadSource =
@@ -132,6 +133,7 @@ export class Sites {
         readBase: session === WORKSPACE ? null : () => this.#readBase(session),
         statCacheFolder: statCacheFolder(storage, session),
       },
+      beforeWrite: () => beforeWrite(session),
       onMoved: () => {
         onMoved(session);
       },

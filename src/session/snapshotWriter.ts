@@ -99,6 +99,7 @@ export class SnapshotWriter {
   readonly #statCache: StatCache;
   readonly #queue = new KeyedQueue<'write'>();
   readonly #claims: Claims;
+  readonly #beforeWrite: () => Promise<void>;
   readonly #onMoved: () => void;
   readonly #onWaiting: (waiting: Waiting | null) => void;
   #newest: Newest | undefined;
@@ -116,6 +117,8 @@ export class SnapshotWriter {
     readonly locks: LockFolder;
     readonly claims: Claims;
     readonly site: WriterSite;
+    /** Finishes what was cut off, so that half of a restore is not taken for somebody's writes. */
+    readonly beforeWrite: () => Promise<void>;
     readonly onMoved: () => void;
     readonly onWaiting: (waiting: Waiting | null) => void;
   }) {
@@ -124,6 +127,7 @@ export class SnapshotWriter {
     this.#locks = options.locks;
     this.#site = options.site;
     this.#claims = options.claims;
+    this.#beforeWrite = options.beforeWrite;
     this.#onMoved = options.onMoved;
     this.#onWaiting = options.onWaiting;
     this.#capture = new PathCapture(options.host.git, options.store, options.site.workTree);
@@ -149,6 +153,9 @@ export class SnapshotWriter {
    */
   async snapshot(request: SnapshotRequest): Promise<Recorded> {
     for (;;) {
+      if (request.underClaim !== true) {
+        await this.#beforeWrite();
+      }
       const result = await this.#queue.run('write', () => this.#snapshot(request));
       if (result !== 'claimed') {
         return result;
@@ -170,15 +177,19 @@ export class SnapshotWriter {
     return (await this.live(signal)).tree;
   }
 
-  /** As `liveTree`, with the paths whose present content that tree does not hold. With `paths` only those are looked at. */
+  /**
+   * As `liveTree`, with the paths whose present content that tree does not hold. With `paths` only those are looked at, and
+   * of them the `forced` ones although they are ignored or large.
+   */
   live(
     signal?: AbortSignal,
     paths?: readonly RepoPath[],
+    forced?: ReadonlySet<RepoPath>,
   ): Promise<{ readonly tree: Oid; readonly skipped: readonly SkippedPath[] }> {
     return this.#queue.run('write', async () => {
       const newest = await this.#readNewest();
       if (paths !== undefined) {
-        const captured = await this.#captureOnly(paths, newest.tree, undefined);
+        const captured = await this.#captureOnly(paths, newest.tree, forced);
         return { tree: await editTree(this.#store, newest.tree, captured.edits), skipped: captured.skipped };
       }
       const { tree, captured } = await this.#everything(newest.tree, undefined, signal);

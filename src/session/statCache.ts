@@ -8,7 +8,7 @@ import type { TreeEdit } from '../core/treeObject';
 import { parsePathList } from '../git/workTreeQueries';
 import { makeFolder, readTextIfThere, writeFileAtomic } from './files';
 import type { Host } from './host';
-import { isOwnerDead, ownedName } from './ownedNames';
+import { livenessOfOwner, ownedName } from './ownedNames';
 import type { SnapshotStore } from './snapshotStore';
 import type { WorkTree } from './workTree';
 
@@ -215,7 +215,8 @@ export class OpenStatCache {
   /** Whether a process that was killed has left it; git's lock file of it goes the same way. */
   async #isLeftOver(name: string): Promise<boolean> {
     const owned = name.slice(TEMPORARY.length).replace(/\.lock$/, '');
-    return (await isOwnerDead(owned)) ?? isOld(join(this.#folder, name), this.#host.clock.now());
+    const owner = await livenessOfOwner(owned);
+    return owner === 'dead' || (owner === 'unknown' && (await isOld(join(this.#folder, name), this.#host.clock.now())));
   }
 
   async discard(): Promise<void> {

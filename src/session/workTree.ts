@@ -35,6 +35,8 @@ const { O_NOFOLLOW: NO_FOLLOW, O_NONBLOCK: NON_BLOCK, O_DIRECTORY: FOLDER_ONLY }
 /** Names of our half-written files; ignored by every look at a work tree. */
 export const TEMPORARY_PREFIX = '.bulkhead-tmp-';
 
+const HALF_WRITTEN = /^\.bulkhead-tmp-[0-9a-f]{12}$/;
+
 export type FileKind = 'file' | 'link' | 'folder' | 'special' | 'absent' | 'beyond-link';
 
 export type FileContent =
@@ -328,6 +330,23 @@ export class WorkTree {
     } catch (error) {
       if (!isAbsent(error)) {
         throw error instanceof BulkheadError ? error : ioError('delete', visiblePath(path), error);
+      }
+    }
+  }
+
+  /** Removes the half-written files that a process of ours left in a folder when it was killed. */
+  removeHalfWritten(folder: RepoPath | ''): void {
+    try {
+      this.#inFolder(folder, { create: false }, (place) => {
+        for (const { name, kind } of readFolder(place)) {
+          if (HALF_WRITTEN.test(name.toString('latin1')) && (kind === 'file' || kind === 'link')) {
+            unlinkSync(appendName(place, name.toString('latin1')));
+          }
+        }
+      });
+    } catch (error) {
+      if (!(error instanceof BulkheadError) && !isAbsent(error)) {
+        throw ioError('open', folder === '' ? this.root : visiblePath(folder), error);
       }
     }
   }

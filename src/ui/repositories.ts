@@ -11,6 +11,7 @@ import { createHost, type Host } from '../session/host';
 import { locate, type Located } from '../session/locate';
 import type { SetState } from './contextKeys';
 import type { LogChannel } from './logChannel';
+import { tellRecoveries } from './recoveryNotice';
 import type { OpenFolder, Repository } from './repository';
 import { readSettings } from './settings';
 import { storageKey } from './storageKey';
@@ -95,7 +96,7 @@ export class Repositories {
       defaultStorage: this.#defaultStorage,
       create: true,
     });
-    this.#watching.add(bulkhead.watch());
+    await this.#begin(bulkhead);
     const opened: Repository = { ...current, key: storageKey(bulkhead.info.storage), bulkhead, problem: null };
     this.#all = this.#all.map((candidate) => (candidate === current ? opened : candidate));
     this.#changed.fire();
@@ -185,7 +186,7 @@ export class Repositories {
         defaultStorage: this.#defaultStorage,
         create: this.#mayCreate(host, own),
       });
-      this.#watching.add(bulkhead.watch());
+      await this.#begin(bulkhead);
       this.#log.info(`Opened ${root} after ${host.clock.now() - started} ms, storage ${bulkhead.info.storage}`);
       return { ...common, key: storageKey(bulkhead.info.storage), bulkhead, problem: null };
     } catch (error) {
@@ -195,6 +196,19 @@ export class Repositories {
       }
       return { ...common, key: storageKey(root), bulkhead: null, problem: absent ? null : messageOf(error) };
     }
+  }
+
+  /** Before anything is recorded: half of a restore must not be taken for somebody's writes. */
+  async #begin(bulkhead: Bulkhead): Promise<void> {
+    this.#watching.add(
+      tellRecoveries(bulkhead, () => {
+        this.#log.show();
+      }),
+    );
+    if (vscode.workspace.isTrusted) {
+      await bulkhead.recover({ sweep: true });
+    }
+    this.#watching.add(bulkhead.watch());
   }
 
   /** A timeline of the checkout needs a place to be; without it, or without trust, nothing is made before she asks for it. */

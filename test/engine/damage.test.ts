@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, renameSync, rmSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { BulkheadError } from '../../src/base/errors';
 import { displayPath } from '../../src/core/repoPath';
 import type { Session } from '../../src/session/api';
@@ -164,11 +164,11 @@ describe('damage', () => {
         const attempts = [
           () => checkpoint(bulkhead, session),
           () => restoreAll(bulkhead, session, snapshot),
-          () => bulkhead.removeSession(session.id, { force: true }),
+          () => bulkhead.removeSession(session.id, { force: state === 'newer' }),
           () => bulkhead.renameSession(session.id, 'New'),
         ];
         for (const attempt of attempts) {
-          assert.ok(['damaged', 'notFound'].includes((await failure(attempt())).kind));
+          assert.ok(['damaged', 'notFound', 'refused'].includes((await failure(attempt())).kind));
         }
         assert.equal(ref(record), damaged);
         assert.deepEqual(filesIn(cloneOf(session)), present);
@@ -179,6 +179,14 @@ describe('damage', () => {
           from: { kind: 'session', session: session.id },
         });
         assert.equal(read(cloneOf(rescued), 'a.txt'), 'changed\n');
+        if (state === 'damaged') {
+          // Told twice, she gets rid of it: the folder as it is goes to the trash, and nothing else.
+          const { trashed } = await bulkhead.removeSession(session.id, { force: true });
+          assert.equal((await bulkhead.session(session.id)).state, 'trashed');
+          assert.deepEqual(filesIn(join(world.storage, 'trash', trashed ?? '', basename(cloneOf(session)))), present);
+          assert.equal(ref(session.shadowRef), snapshot);
+          assert.equal(ref(`refs/bulkhead/lost/${session.id}/${damaged}`), damaged, 'the damaged record is kept');
+        }
       });
     }
   });
@@ -220,6 +228,14 @@ describe('damage', () => {
     assert.equal((await bulkhead.session(gone.id)).state, 'trashed');
     assert.equal(ref(gone.shadowRef), snapshot);
     assert.ok(existsSync(orphanFolder));
+    assert.equal((await failure(bulkhead.removeSession(orphan.id, { force: false }))).code, 'would-lose');
+    const { trashed } = await bulkhead.removeSession(orphan.id, { force: true });
+    assert.equal(existsSync(orphanFolder), false);
+    assert.equal(
+      read(join(world.storage, 'trash', trashed ?? '', basename(cloneOf(orphan))), 'a.txt'),
+      'one\ntwo\nthree\n',
+    );
+    assert.deepEqual((await bulkhead.sessions()).map(({ name }) => name).sort(), ['Rescued', 'Whole']);
   });
 
   it('does not delete the last session, or one with work in it, without being told twice', async () => {

@@ -1,0 +1,296 @@
+import assert from 'node:assert/strict';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import type { BulkheadError } from '../../src/base/errors';
+import { formatIntent, type Intent } from '../../src/core/intent';
+import type { Recovered, Session } from '../../src/session/api';
+import type { Bulkhead } from '../../src/session/bulkhead';
+import { useOwnHome } from '../support/environment';
+import { gitLine } from '../support/git';
+import { runCli } from '../support/runCli';
+import { treeOf } from '../support/snapshotTree';
+import { checkpoint, cloneOf, EngineWorld, filesIn, fsck, read, restoreAll, snapshotOf, write } from './world';
+
+describe('an operation that was cut off', () => {
+  useOwnHome();
+  let world: EngineWorld;
+  let bulkhead: Bulkhead;
+  let session: Session;
+  let clone: string;
+  let told: Recovered[];
+
+  beforeEach('a session with two states', async () => {
+    world = new EngineWorld();
+    bulkhead = await world.open();
+    session = await bulkhead.createSession({ name: 'Cut off', from: { kind: 'head' } });
+    clone = cloneOf(session);
+    told = [];
+    bulkhead.onDidRecover((recovered) => told.push(recovered));
+  });
+
+  afterEach(async () => {
+    await world.close();
+  });
+
+  const journal = (name: string): string => join(world.storage, 'journal', name);
+  const ref = (name: string): string => gitLine(['rev-parse', name], world.store);
+  const leave = (intent: Intent): void => {
+    writeFileSync(journal(`${session.id}.json`), formatIntent(session.id, intent, null));
+  };
+
+  /** The intent of a restore from the present state to `to`, as a process leaves it that is killed after its safety snapshot. */
+  async function leaveRestore(to: string): Promise<string> {
+    const undo = await snapshotOf(bulkhead, session);
+    leave({
+      kind: 'restore',
+      from: treeOf(world.store, undo),
+      to: treeOf(world.store, to),
+      undo,
+      subject: 'Restore to Start',
+      agent: 'user',
+      reverses: null,
+    });
+    return undo;
+  }
+
+  it('is finished before the next save, so that half a restore is nobody’s write', async () => {
+    const start = session.newest ?? '';
+    write(clone, 'a.txt', 'changed\n');
+    write(clone, 'new.txt', 'new\n');
+    await leaveRestore(start);
+    write(clone, 'src/.bulkhead-tmp-0123456789ab', 'half');
+    write(clone, '.bulkhead-tmp-0123456789ab', 'half');
+    write(clone, '.bulkhead-tmp-notes', 'a file of hers');
+    write(clone, 'saved.txt', 'saved\n');
+    const saved = await snapshotOf(bulkhead, session, 'saved.txt');
+    assert.deepEqual([read(clone, 'a.txt'), existsSync(join(clone, 'new.txt'))], ['one\ntwo\nthree\n', false]);
+    const [last, before] = await bulkhead.snapshots({ session: session.id });
+    assert.deepEqual([last?.oid, last?.files], [saved, 1]);
+    assert.deepEqual([before?.trigger, before?.subject, before?.agent], ['restore', 'Restore to Start', 'user']);
+    assert.deepEqual(
+      readdirSync(clone).filter((name) => name.startsWith('.bulkhead-tmp')),
+      ['.bulkhead-tmp-notes'],
+    );
+    assert.deepEqual([told.length, told[0]?.outcome, readdirSync(journal(''))], [1, 'finished', []]);
+    await bulkhead.undo({ session: session.id, consent: 'all' });
+    assert.deepEqual([read(clone, 'a.txt'), read(clone, 'new.txt')], ['changed\n', 'new\n']);
+  });
+
+  it('keeps what somebody touched since, says so, and records it as what it is', async () => {
+    write(clone, 'a.txt', 'changed\n');
+    write(clone, 'src/b.ts', 'changed\n');
+    write(clone, 'gone', 'file\n');
+    await leaveRestore(session.newest ?? '');
+    write(clone, 'a.txt', 'touched since\n');
+    rmSync(join(clone, 'gone'));
+    write(clone, 'gone/but/here.txt', 'a folder of hers');
+    await bulkhead.recover({ sweep: false });
+    assert.deepEqual(
+      [read(clone, 'a.txt'), read(clone, 'src/b.ts'), read(clone, 'gone/but/here.txt')],
+      ['touched since\n', 'export const b = 1;\n', 'a folder of hers'],
+    );
+    assert.match(told[0]?.message ?? '', /finished now.*touched since: a\.txt/);
+    const [restored] = await bulkhead.snapshots({ session: session.id });
+    assert.equal(restored?.trigger, 'restore');
+    const { changed } = await checkpoint(bulkhead, session);
+    assert.deepEqual(
+      changed.map(({ path }) => path),
+      ['a.txt', 'gone', 'gone/but/here.txt'],
+    );
+  });
+
+  it('puts no folder or file of hers out of the way', async () => {
+    write(clone, 'place', 'a file\n');
+    const target = await snapshotOf(bulkhead, session);
+    rmSync(join(clone, 'place'));
+    write(clone, 'place/inside.txt', 'recorded\n');
+    await leaveRestore(target);
+    write(clone, 'place/later.txt', 'in no snapshot\n');
+    await bulkhead.recover({ sweep: false });
+    assert.equal(read(clone, 'place/later.txt'), 'in no snapshot\n');
+    assert.equal(told[0]?.outcome, 'finished');
+    fsck(world.store);
+  });
+
+  it('makes no second snapshot when only its end was missing', async () => {
+    write(clone, 'a.txt', 'changed\n');
+    const undo = await leaveRestore(session.newest ?? '');
+    const intent = readFileSync(journal(`${session.id}.json`));
+    await bulkhead.recover({ sweep: false });
+    const newest = ref(session.shadowRef);
+    assert.notEqual(newest, undo);
+    writeFileSync(journal(`${session.id}.json`), intent);
+    await bulkhead.recover({ sweep: false });
+    assert.equal(ref(session.shadowRef), newest);
+    assert.deepEqual(readdirSync(journal('')), []);
+  });
+
+  it('is told and left when what it needs is gone, and stands in nobody’s way after that', async () => {
+    write(clone, 'a.txt', 'changed\n');
+    const undo = await snapshotOf(bulkhead, session);
+    leave({
+      kind: 'restore',
+      from: treeOf(world.store, undo),
+      to: 'd'.repeat(40),
+      undo,
+      subject: 'Restore',
+      agent: 'user',
+      reverses: null,
+    });
+    await bulkhead.recover({ sweep: false });
+    assert.equal(read(clone, 'a.txt'), 'changed\n');
+    assert.equal(told[0]?.outcome, 'left');
+    assert.match(told.map(({ message }) => message).join(), new RegExp(undo.slice(0, 10)));
+    await restoreAll(bulkhead, session, session.newest ?? '');
+  });
+
+  it('is left to a living owner: a second window is no crash', async () => {
+    write(clone, 'a.txt', 'changed\n');
+    const target = session.newest ?? '';
+    const other = await world.open();
+    let looked = 0;
+    // In the middle of the restore another window opens, looks, and a command asks for the same session.
+    const materialised = bulkhead.restore({ session: session.id, target, consent: 'all' });
+    const looking = (async () => {
+      while (!existsSync(journal(`${session.id}.json`)) && looked < 10_000) {
+        looked += 1;
+        await new Promise(setImmediate);
+      }
+      const otherTold: Recovered[] = [];
+      other.onDidRecover((recovered) => otherTold.push(recovered));
+      await other.recover({ sweep: true });
+      return otherTold;
+    })();
+    const [result, otherTold] = await Promise.all([materialised, looking]);
+    assert.notEqual(result.snapshot, null);
+    assert.deepEqual(otherTold, []);
+    const restores = (await bulkhead.snapshots({ session: session.id })).filter(({ trigger }) => trigger === 'restore');
+    assert.equal(restores.length, 1);
+  });
+
+  it('of a newer version is left alone: warned of once, no operation goes over it, and saves go on', async () => {
+    const file = journal(`${session.id}.json`);
+    writeFileSync(file, '{"format":2}');
+    await bulkhead.recover({ sweep: true });
+    write(clone, 'a.txt', 'changed\n');
+    await snapshotOf(bulkhead, session);
+    await bulkhead.recover({ sweep: true });
+    assert.equal(world.warnings.filter((line) => line.includes('newer version')).length, 1);
+    const present = filesIn(clone);
+    for (const attempt of [
+      () => restoreAll(bulkhead, session, session.newest ?? ''),
+      () => bulkhead.removeSession(session.id, { force: true }),
+      () => bulkhead.apply({ session: session.id, mode: 'branch' }),
+    ]) {
+      await assert.rejects(
+        attempt(),
+        (error: BulkheadError) => error.code === 'cut-off-before' && error.kind === 'busy',
+      );
+    }
+    assert.deepEqual([filesIn(clone), read(journal(''), basename(file))], [present, '{"format":2}']);
+  });
+
+  it('that cannot be read is reported, kept aside, and blocks nothing', async () => {
+    writeFileSync(journal(`${session.id}.json`), '{"format":1,"session":');
+    write(clone, 'a.txt', 'changed\n');
+    await snapshotOf(bulkhead, session);
+    assert.deepEqual([told.length, told[0]?.outcome], [1, 'left']);
+    const [aside = ''] = readdirSync(journal(''));
+    assert.match(aside, /\.damaged-/);
+    assert.equal(read(journal(''), aside), '{"format":1,"session":');
+    await restoreAll(bulkhead, session, session.newest ?? '');
+    await bulkhead.recover({ sweep: true });
+    assert.equal(told.length, 1, 'told once');
+  });
+
+  it('is told by the command line on stderr, and the answer stays what was asked for', async () => {
+    write(clone, 'a.txt', 'changed\n');
+    await leaveRestore(session.newest ?? '');
+    const run = await runCli(['snapshots', '--json', '--storage', world.storage, '--session', session.id], {
+      cwd: world.repo.dir,
+      env: world.environment,
+    });
+    assert.equal(run.code, 0, run.story);
+    assert.match(run.stderr, /A restore of "Cut off" was cut off\. It is finished now\./);
+    assert.equal((JSON.parse(run.stdout) as { trigger: string }[])[0]?.trigger, 'restore');
+    assert.equal(read(clone, 'a.txt'), 'one\ntwo\nthree\n');
+  });
+
+  it('takes no lock file of git’s away that nobody is proven to have left', async () => {
+    const other = await world.open();
+    write(clone, 'a.txt', 'changed\n');
+    await snapshotOf(other, session);
+    const lock = join(world.store, `${session.shadowRef}.lock`);
+    writeFileSync(lock, '');
+    // Older than any dead process could need, and younger than the age at which it counts as left.
+    const past = Date.now() / 1000 - 10;
+    utimesSync(lock, past, past);
+    write(clone, 'a.txt', 'again\n');
+    await bulkhead.recover({ sweep: true });
+    await assert.rejects(checkpoint(bulkhead, session), { code: 'ref-locked' });
+    assert.ok(existsSync(lock));
+    // The name of a process that is gone is no proof as long as another one lives.
+    const [living = ''] = readdirSync(join(world.storage, 'locks')).filter((name) => name.startsWith('git-'));
+    writeFileSync(join(world.storage, 'locks', living.replace(/-\d+-\d+-/, '-1-1-')), '');
+    utimesSync(join(world.storage, 'locks', living.replace(/-\d+-\d+-/, '-1-1-')), past - 10, past - 10);
+    await other.recover({ sweep: true });
+    assert.ok(existsSync(lock));
+    rmSync(lock);
+    await snapshotOf(bulkhead, session);
+  });
+
+  it('removes no folder of a session but the one that was half made', async () => {
+    const id = 'abcdefghij23';
+    const folder = join(world.storage, 'sessions', id);
+    const half = (nonce: string): void => {
+      mkdirSync(folder, { recursive: true });
+      writeFileSync(join(folder, 'session.json'), JSON.stringify({ format: 1, id, nonce: 'fedcba9876543210' }));
+      writeFileSync(journal(`${id}.json`), formatIntent(id, { kind: 'create', nonce }, null));
+    };
+    half('0123456789abcdef');
+    await bulkhead.recover({ sweep: true });
+    assert.ok(existsSync(folder), 'it has another nonce');
+    half('fedcba9876543210');
+    await bulkhead.recover({ sweep: true });
+    assert.equal(existsSync(folder), false);
+    assert.deepEqual(readdirSync(join(world.storage, 'creating')), []);
+    // And a session that is there, though its making looks cut off.
+    leave({ kind: 'create', nonce: '0123456789abcdef' });
+    await bulkhead.recover({ sweep: true });
+    assert.equal((await bulkhead.session(session.id)).state, 'ready');
+  });
+
+  it('leaves folders that something may be made in, until a day has passed', async () => {
+    const [young, old] = ['abcdefghij23-01234567', 'zzzzzzghij23-01234567'].map((name) =>
+      join(world.storage, 'creating', name),
+    );
+    for (const folder of [young, old]) {
+      mkdirSync(join(folder ?? '', 'inside'), { recursive: true });
+    }
+    const yesterday = Date.now() / 1000 - 86_500;
+    utimesSync(old ?? '', yesterday, yesterday);
+    await bulkhead.recover({ sweep: true });
+    assert.deepEqual(readdirSync(join(world.storage, 'creating')), [basename(young ?? '')]);
+  });
+
+  it('finishes a deletion whose record says deleted, whoever began it', async () => {
+    await bulkhead.createSession({ name: 'Other', from: { kind: 'head' } });
+    const { trashed } = await bulkhead.removeSession(session.id, { force: true });
+    const folder = dirname(clone);
+    // As it is between the record and the rename.
+    renameSync(join(world.storage, 'trash', trashed ?? ''), folder);
+    await bulkhead.recover({ sweep: true });
+    assert.equal(existsSync(folder), false);
+    assert.deepEqual(readdirSync(join(world.storage, 'trash')), [trashed]);
+    assert.match(told[0]?.message ?? '', /in the trash now/);
+  });
+});
