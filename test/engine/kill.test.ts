@@ -1,0 +1,404 @@
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Recovered, Session } from '../../src/session/api';
+import type { Bulkhead } from '../../src/session/bulkhead';
+import { useOwnHome } from '../support/environment';
+import { gitLine } from '../support/git';
+import { headTreeOf, Oracle } from '../support/oracle';
+import { chooseSeed, SeededRandom } from '../support/seededRandom';
+import { treeOf } from '../support/snapshotTree';
+import {
+  arrange,
+  KillWorld,
+  locksBelow,
+  prepare,
+  type Prepared,
+  refsBelow,
+  repositoryState,
+  treeState,
+} from './killWorld';
+import { type KillOrder, TRANSACTION } from './killSwitch';
+import type { KillWork } from './kill.worker';
+import { cloneOf, fsck, restoreAll } from './world';
+
+const SOAK = process.env['BULKHEAD_SOAK'] !== undefined;
+/** Kills per operation in an ordinary run. */
+const SAMPLE = Number(process.env['BULKHEAD_KILLS'] ?? '1');
+
+/** What a kill is judged by. */
+interface Case {
+  readonly bulkhead: Bulkhead;
+  readonly kill: KillWorld;
+  readonly prepared: Prepared;
+  /** Files, folders and links of the clone, as they were before the operation. */
+  readonly before: Record<string, string>;
+  readonly newestBefore: string;
+  readonly recovered: readonly Recovered[];
+}
+
+/** The clone's files and the user's repository before the operation. */
+interface Before {
+  readonly files: Record<string, string>;
+  readonly hers: Record<string, string>;
+}
+
+interface Operation {
+  readonly name: string;
+  readonly work: (prepared: Prepared) => KillWork;
+  /** Brings the prepared state to where the operation begins. */
+  readonly arrange?: (bulkhead: Bulkhead, prepared: Prepared, kill: KillWorld) => Promise<void>;
+  /** The storage itself is made by the operation. */
+  readonly withOpening?: boolean;
+  /** Runs after what was cut off has been recovered; throws when anything is neither old nor new. */
+  readonly check: (state: Case) => Promise<void> | void;
+}
+
+const sessionOf = (state: Case): Promise<Session> => state.bulkhead.session(state.prepared.session.id);
+const cloneIn = ({ prepared }: Case): string => cloneOf(prepared.session);
+
+function newestOf({ kill, prepared }: Case): string {
+  return gitLine(['rev-parse', prepared.session.shadowRef], kill.world.store);
+}
+
+/** The files are as they were. */
+function sameFiles(state: Case): void {
+  assert.deepEqual(treeState(cloneIn(state)), state.before);
+}
+
+/** No new snapshot, or one more with the tree of the work tree. */
+function oneSnapshotAtMost(state: Case): void {
+  const newest = newestOf(state);
+  if (newest !== state.newestBefore) {
+    assert.equal(gitLine(['rev-parse', `${newest}^`], state.kill.world.store), state.newestBefore);
+  }
+}
+
+/** Old or new, told from the files; and an undo leads back to the old ones. */
+async function oldOrWritten(
+  state: Case,
+  trigger: 'restore' | 'undo',
+  written: (state: Case) => Record<string, string>,
+): Promise<void> {
+  const present = treeState(cloneIn(state));
+  const [newest] = await state.bulkhead.snapshots({ session: state.prepared.session.id, limit: 1 });
+  assert.ok(newest);
+  const recorded = (await state.bulkhead.snapshots({ session: state.prepared.session.id })).filter(
+    (snapshot) => snapshot.trigger === trigger,
+  );
+  if (recorded.length === 0) {
+    assert.deepEqual(present, state.before, 'nothing is written as long as no snapshot says so');
+    return;
+  }
+  assert.equal(recorded.length, 1, 'it ends with one snapshot');
+  assert.deepEqual(present, written(state));
+  assert.equal(newest.oid, recorded[0]?.oid);
+  await state.bulkhead.undo({
+    session: state.prepared.session.id,
+    redo: trigger === 'undo',
+    consent: 'all',
+    agent: 'user',
+  });
+  assert.deepEqual(treeState(cloneIn(state)), state.before, 'the way back leads to the state before');
+}
+
+/** What the two arrangements look like on the disk. */
+const states = { first: {} as Record<string, string>, second: {} as Record<string, string> };
+
+const restored = (): Record<string, string> => ({
+  ...states.first,
+  // Ignored, and in no snapshot: not the restore's to delete.
+  'ignored.log': states.second['ignored.log'] ?? '',
+});
+
+async function createdOrNot({ bulkhead, kill }: Case): Promise<void> {
+  const made = (await bulkhead.sessions({ all: true })).filter(({ name }) => name === 'Made');
+  assert.ok(made.length <= 1);
+  for (const session of made) {
+    assert.equal(gitLine(['rev-parse', 'HEAD'], cloneOf(session)), kill.world.repo.resolve('HEAD'));
+    assert.equal(treeOf(kill.world.store, session.shadowRef), session.newestTree);
+  }
+  const known = new Set((await bulkhead.sessions({ all: true })).map(({ id }) => id));
+  assert.deepEqual(
+    readdirSync(join(kill.world.storage, 'sessions')).filter((id) => !known.has(id)),
+    [],
+    'no folder without a session',
+  );
+}
+
+const OPERATIONS: readonly Operation[] = [
+  {
+    name: 'create, with the storage',
+    work: () => ({ kind: 'create', name: 'Made', carryUncommitted: false }),
+    withOpening: true,
+    check: createdOrNot,
+  },
+  {
+    name: 'create, with work carried over',
+    work: () => ({ kind: 'create', name: 'Made', carryUncommitted: true }),
+    check: async (state) => {
+      sameFiles(state);
+      await createdOrNot(state);
+    },
+  },
+  {
+    name: 'checkpoint of a saved file',
+    work: ({ session }) => ({ kind: 'checkpoint', session: session.id, paths: ['a.txt', 'swap/inside/file.txt'] }),
+    check: (state) => {
+      sameFiles(state);
+      oneSnapshotAtMost(state);
+    },
+  },
+  {
+    name: 'reconcile',
+    work: ({ session }) => ({ kind: 'checkpoint', session: session.id }),
+    check: (state) => {
+      sameFiles(state);
+      oneSnapshotAtMost(state);
+    },
+  },
+  {
+    name: 'restore',
+    work: ({ session, first }) => ({ kind: 'restore', session: session.id, target: first }),
+    check: (state) => oldOrWritten(state, 'restore', restored),
+  },
+  {
+    name: 'recovery of a restore',
+    work: () => ({ kind: 'recover' }),
+    arrange: async (bulkhead, { session, first }, kill) => {
+      await bulkhead.shutdown();
+      const work = { kind: 'restore', session: session.id, target: first } as const;
+      kill.save();
+      const counted = await kill.run(work, { step: 0, moment: 'before', victim: 'group' });
+      assert.ok(counted.kind === 'done');
+      kill.restore();
+      // In the middle of the files.
+      const renames = counted.trace.flatMap((step, index) => (step.startsWith('renameSync /proc') ? [index + 1] : []));
+      const middle = renames[Math.floor(renames.length / 2)] ?? assert.fail('no file is written');
+      assert.equal((await kill.run(work, { step: middle, moment: 'before', victim: 'group' })).kind, 'killed');
+    },
+    check: (state) => {
+      assert.deepEqual(treeState(cloneIn(state)), restored());
+    },
+  },
+  {
+    name: 'undo',
+    work: ({ session }) => ({ kind: 'undo', session: session.id }),
+    arrange: async (bulkhead, { session, first }) => {
+      await restoreAll(bulkhead, session, first);
+    },
+    check: (state) => oldOrWritten(state, 'undo', () => states.second),
+  },
+  {
+    name: 'apply as a branch',
+    work: ({ session }) => ({ kind: 'apply', session: session.id }),
+    check: async (state) => {
+      sameFiles(state);
+      const { repo } = state.kill.world;
+      const applied = (): string[] => Object.keys(refsBelow(join(repo.dir, '.git'), 'refs/heads/killed*'));
+      const made = applied();
+      assert.ok(made.length <= 1, 'one branch comes from one apply');
+      const session = await sessionOf(state);
+      if (made.length === 0) {
+        assert.equal(session.base?.commit, repo.resolve('HEAD'));
+        await state.bulkhead.apply({ session: session.id, mode: 'branch' });
+      } else {
+        assert.equal(session.base?.commit, repo.resolve('killed'), 'the base moved with the branch');
+        await assert.rejects(state.bulkhead.apply({ session: session.id, mode: 'branch' }), {
+          code: 'nothing-to-apply',
+        });
+      }
+      assert.deepEqual(applied(), ['refs/heads/killed']);
+      assert.equal(treeOf(repo.dir, 'killed'), (await sessionOf(state)).newestTree);
+    },
+  },
+  {
+    name: 'delete',
+    work: ({ session }) => ({ kind: 'remove', session: session.id }),
+    check: async (state) => {
+      const { state: now } = await sessionOf(state);
+      const folder = join(state.kill.world.storage, 'sessions', state.prepared.session.id);
+      const inTrash = readdirSync(join(state.kill.world.storage, 'trash'));
+      if (now === 'ready') {
+        sameFiles(state);
+        assert.deepEqual(inTrash, []);
+      } else {
+        assert.equal(now, 'trashed');
+        assert.equal(existsSync(folder), false);
+        assert.equal(inTrash.length, 1);
+        assert.deepEqual(
+          treeState(join(state.kill.world.storage, 'trash', inTrash[0] ?? '', cloneIn(state).split('/').at(-1) ?? '')),
+          state.before,
+        );
+      }
+    },
+  },
+  {
+    name: 'reset',
+    work: ({ session }) => ({ kind: 'reset', session: session.id }),
+    check: async (state) => {
+      const ref = state.prepared.session.id;
+      const old = await sessionOf(state);
+      if (old.state === 'ready') {
+        sameFiles(state);
+      }
+      const ready = async (): Promise<string[]> =>
+        (await state.bulkhead.sessions()).filter(({ name }) => name === 'Killed').map(({ id }) => id);
+      const before = await ready();
+      assert.equal(before.length, 1, 'either the old one or its successor is there');
+      const { session, made } = await state.bulkhead.resetSession(ref, { force: true });
+      assert.equal(made, old.state === 'ready', 'one successor, whoever made it');
+      assert.deepEqual(await ready(), [session.id]);
+      assert.deepEqual(readdirSync(join(state.kill.world.storage, 'trash')).length, 1);
+    },
+  },
+  {
+    name: 'rename',
+    work: ({ session }) => ({ kind: 'rename', session: session.id, name: 'Another name' }),
+    check: async (state) => {
+      sameFiles(state);
+      assert.ok(['Killed', 'Another name'].includes((await sessionOf(state)).name));
+    },
+  },
+];
+
+describe('a kill', () => {
+  useOwnHome();
+  const seed = chooseSeed();
+  const random = new SeededRandom(seed);
+  const base = new KillWorld();
+  let prepared: Prepared;
+  let oracle: Oracle | undefined;
+
+  before('one prepared world for all operations', async () => {
+    console.log(`      seed ${String(seed)} (set BULKHEAD_SEED to repeat, BULKHEAD_SOAK=1 for every step)`);
+    const bulkhead = await base.world.open();
+    prepared = await prepare(base.world, bulkhead);
+    const clone = cloneOf(prepared.session);
+    states.second = treeState(clone);
+    await base.world.close();
+    base.save();
+    arrange(clone, 'first');
+    states.first = treeState(clone);
+    base.restore();
+  });
+
+  after(() => {
+    base.remove();
+  });
+
+  for (const operation of OPERATIONS) {
+    it(`at any step of ${operation.name} leaves old or new`, async function () {
+      this.timeout(SOAK ? 3_600_000 : 60_000);
+      base.restore();
+      if (operation.arrange !== undefined) {
+        const bulkhead = await base.world.open();
+        await operation.arrange(bulkhead, prepared, base);
+        await base.world.close();
+      }
+      const before = treeState(cloneOf(prepared.session));
+      const hers = repositoryState(base.world.repo.dir);
+      const start = new KillWorld(base.world);
+      if (operation.withOpening === true) {
+        start.forgetStorage();
+      }
+      start.save();
+      const work = operation.work(prepared);
+      const counted = await start.run(work, { step: 0, moment: 'before', victim: 'group' }, operation.withOpening);
+      assert.ok(counted.kind === 'done');
+      assert.ok(counted.steps > 0);
+      const orders = kills(counted.trace);
+      let killed = 0;
+      for (const order of SOAK ? orders : sample(orders)) {
+        start.restore();
+        base.world.warnings.length = 0;
+        const run = await start.run(work, order, operation.withOpening);
+        killed += run.kind === 'killed' ? 1 : 0;
+        const step = `${order.moment} step ${String(order.step)}, ${counted.trace[order.step - 1] ?? ''} (${order.victim})`;
+        try {
+          await judge(operation, work, start, { files: before, hers });
+        } catch (error) {
+          throw new Error(
+            `killed ${step}: ${base.world.warnings.splice(0).join('; ')} ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+            {
+              cause: error,
+            },
+          );
+        } finally {
+          await base.world.close();
+        }
+      }
+      console.log(`      ${String(killed)} kills at ${String(counted.steps)} steps`);
+      start.removeSaved();
+    });
+  }
+
+  function kills(trace: readonly string[]): KillOrder[] {
+    return trace.flatMap((name, index) => [
+      ...(['before', 'after'] as const).flatMap((moment) =>
+        (['group', 'node'] as const).map((victim) => ({ step: index + 1, moment, victim })),
+      ),
+      ...(name.startsWith(TRANSACTION)
+        ? (['git', 'prepared'] as const).map((victim) => ({ step: index + 1, moment: 'before' as const, victim }))
+        : []),
+    ]);
+  }
+
+  /** Some of all, and one with git's own lock files. `BULKHEAD_KILL="97 after group"` repeats one kill of a failed run. */
+  function sample(orders: readonly KillOrder[]): KillOrder[] {
+    const [step, moment, victim] = (process.env['BULKHEAD_KILL'] ?? '').split(' ');
+    if (victim !== undefined) {
+      return orders.filter(
+        (order) => order.step === Number(step) && order.moment === moment && order.victim === victim,
+      );
+    }
+    const inTransactions = orders.filter((order) => order.victim === 'git' || order.victim === 'prepared');
+    return [...Array.from({ length: SAMPLE }, () => random.pick(orders)), random.pick(inTransactions)];
+  }
+
+  async function judge(operation: Operation, work: KillWork, kill: KillWorld, before: Before): Promise<void> {
+    const { world } = kill;
+    const newestBefore = operation.withOpening === true ? '' : kill.newestSaved(prepared.session.shadowRef);
+    const bulkhead = await world.open();
+    const recovered: Recovered[] = [];
+    bulkhead.onDidRecover((each) => recovered.push(each));
+    const waits: string[] = [];
+    bulkhead.onDidChangeWaiting(() => waits.push(...bulkhead.waiting().map(({ holder }) => holder)));
+    await bulkhead.recover({ sweep: true });
+    oracle ??= new Oracle({ objects: [join(world.store, 'objects'), join(world.repo.dir, '.git', 'objects')] });
+    for (const folder of ['journal', 'creating']) {
+      assert.deepEqual(readdirSync(join(world.storage, folder)), [], `${folder} is empty`);
+    }
+    for (const { name, state } of await bulkhead.sessions({ all: true })) {
+      assert.ok(state === 'ready' || state === 'trashed', `${name} is ${state}`);
+    }
+    const applied = ['.git/refs/heads/killed', '.git/logs/refs/heads/killed'];
+    assert.deepEqual(
+      Object.entries(repositoryState(world.repo.dir)).filter(([path]) => !applied.includes(path)),
+      Object.entries(before.hers),
+      'her repository is as it was, but for the branch of an apply',
+    );
+    assert.deepEqual(refsBelow(world.store, 'refs/bulkhead/claims'), {}, 'no claim stays');
+    await operation.check({ bulkhead, kill, prepared, before: before.files, newestBefore, recovered });
+
+    for (const session of await bulkhead.sessions()) {
+      if (session.id !== prepared.session.id && !['Made', 'Killed'].includes(session.name)) {
+        continue;
+      }
+      await bulkhead.checkpoint({ session: session.id, trigger: 'manual', agent: 'codex' });
+      const clone = cloneOf(session);
+      assert.equal(
+        treeOf(world.store, session.shadowRef),
+        oracle.tree({ workTree: clone, baseTree: session.base?.tree ?? '', headTree: headTreeOf(clone) }),
+        `the next checkpoint of ${session.name} has what is on the disk`,
+      );
+    }
+    if (work.kind === 'create') {
+      await bulkhead.createSession({ name: 'After all', from: { kind: 'head' } });
+    }
+    assert.deepEqual(waits, [], 'nobody had to wait for the dead');
+    fsck(world.store);
+    assert.deepEqual(locksBelow(world.storage), [], 'no lock stays');
+    assert.deepEqual(locksBelow(join(world.repo.dir, '.git')), []);
+  }
+});
