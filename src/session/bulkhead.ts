@@ -203,6 +203,7 @@ export class Bulkhead {
       store,
       journal,
       claims,
+      locks,
       sites: this.#sites,
       sessions: this.#sessions,
       restores: this.#restores,

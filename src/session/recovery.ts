@@ -1,15 +1,16 @@
 import { BulkheadError, type ErrorKind, messageOf } from '../base/errors';
-import { parseHolder } from '../core/holder';
+import { parseHolder, SAVE_LOCK_CAP_MS } from '../core/holder';
 import type { Intent, RestoreIntent } from '../core/intent';
 import { visiblePath } from '../core/repoPath';
 import { isSessionRef, WORKSPACE_ID } from '../core/sessionId';
 import type { Recovered, SessionRef } from './api';
 import type { ApplyService } from './applyService';
 import type { Claims, HeldClaim } from './claims';
-import { livenessOfHolder } from './holders';
+import { livenessOfHolder, newHolder } from './holders';
 import type { Host } from './host';
 import type { Journal } from './journal';
 import { sweepLeftovers } from './leftovers';
+import type { LockFolder } from './locks';
 import type { RestoreService } from './restoreService';
 import type { SessionService } from './sessionService';
 import { defaultAgent, type Sites } from './sites';
@@ -31,6 +32,7 @@ export class Recovery {
   readonly #store: SnapshotStore;
   readonly #journal: Journal;
   readonly #claims: Claims;
+  readonly #locks: LockFolder;
   readonly #sites: Sites;
   readonly #sessions: SessionService;
   readonly #restores: RestoreService;
@@ -46,6 +48,7 @@ export class Recovery {
     readonly store: SnapshotStore;
     readonly journal: Journal;
     readonly claims: Claims;
+    readonly locks: LockFolder;
     readonly sites: Sites;
     readonly sessions: SessionService;
     readonly restores: RestoreService;
@@ -57,6 +60,7 @@ export class Recovery {
     this.#store = options.store;
     this.#journal = options.journal;
     this.#claims = options.claims;
+    this.#locks = options.locks;
     this.#sites = options.sites;
     this.#sessions = options.sessions;
     this.#restores = options.restores;
@@ -100,13 +104,29 @@ export class Recovery {
         await this.#quietly(session, () => this.#underClaim(session, () => Promise.resolve()));
       }
     });
-    await this.#quietly('locks', () => this.#store.sweepLocks());
+    await this.#quietly('locks', async () => {
+      await this.#store.sweepLocks();
+      await this.#dropLocksOfTheDead();
+    });
     await this.#quietly('what was left half made', async () => {
       const pending = new Set(await this.#journal.sessions());
       await sweepLeftovers(this.#host, this.#storage, {
         isBeingMade: (name) => pending.has(name.slice(0, name.indexOf('-'))),
       });
     });
+  }
+
+  /** They keep nobody waiting; but who looks at what is locked should not have to read about the dead. */
+  async #dropLocksOfTheDead(): Promise<void> {
+    for (const { name, record } of await this.#locks.list()) {
+      if ((await livenessOfHolder(record)) === 'dead') {
+        const holder = await newHolder(this.#host, 'recover', this.#host.product);
+        const locked = await this.#locks.acquire(name, { holder, waitMs: 0, capMs: SAVE_LOCK_CAP_MS });
+        if (locked.kind === 'held') {
+          locked.lock.release();
+        }
+      }
+    }
   }
 
   /** What is left over of one session; one look at the disk when nothing is. Never throws, as `settleAll`. */

@@ -23,7 +23,7 @@ const violations: readonly (readonly [rule: string, file: string, code: string])
   [
     'pure-layers-no-packages',
     'src/core/package.ts',
-    `import { lock } from 'proper-lockfile';\nexport const a = lock;\n`,
+    `import { simpleGit } from 'simple-git';\nexport const a = simpleGit;\n`,
   ],
   [
     'processes-only-in-git-and-agents',
@@ -45,7 +45,7 @@ const violations: readonly (readonly [rule: string, file: string, code: string])
 const fine: Readonly<Record<string, string>> = {
   'src/extension.ts': `import { a } from './ui/fine';\nexport const b = a;\nexport const main = a;\n`,
   'src/ui/fine.ts': `import { version } from 'vscode';\nimport { a as inner } from '../session/fine';\nexport const a = [version, inner];\n`,
-  'src/session/fine.ts': `import { lock } from 'proper-lockfile';\nimport { a as inner } from '../git/fine';\nexport const a = [lock, inner];\n`,
+  'src/session/fine.ts': `import { simpleGit } from 'simple-git';\nimport { a as inner } from '../git/fine';\nexport const a = [simpleGit, inner];\n`,
   'src/git/fine.ts': `import { spawn } from 'node:child_process';\nimport { a as inner } from '../core/fine';\nexport const a = [spawn, inner];\n`,
   'src/core/fine.ts': `import { createHash } from 'node:crypto';\nexport const a = createHash;\n`,
 };
@@ -72,7 +72,7 @@ describe('the layer rules', () => {
       'test/unit/used.ts': used,
       'package.json': JSON.stringify({
         name: 'sample',
-        dependencies: { 'proper-lockfile': '*' },
+        dependencies: { 'simple-git': '*' },
         devDependencies: { 'playwright-core': '*', '@types/vscode': '*' },
       }),
       ...fine,
