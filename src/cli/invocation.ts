@@ -1,12 +1,14 @@
-import { existsSync, realpathSync } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
+import { existsSync, lstatSync, realpathSync } from 'node:fs';
+import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import { BulkheadError } from '../base/errors';
+import { isSessionIdPrefix } from '../core/sessionId';
 import { isAgentName } from '../core/snapshotMessage';
 import type { Session, Snapshot } from '../session/api';
 import { WORKSPACE } from '../session/api';
 import { type Bulkhead, openBulkhead } from '../session/bulkhead';
 import { createHost, type Host } from '../session/host';
 import { type Located, locate } from '../session/locate';
+import { findClone } from '../session/pointer';
 import { readStorageOwner } from '../session/storage';
 import type { OptionValues } from './arguments';
 import type { CliLog } from './cliLog';
@@ -128,15 +130,46 @@ export class Invocation {
   }
 
   async sessionNamed(bulkhead: Bulkhead, text: string): Promise<Session> {
-    const session = await bulkhead.resolveSession(text);
-    await this.checkReach(session.id);
-    return session;
+    const own = await this.confinedTo();
+    if (own === undefined) {
+      return bulkhead.resolveSession(text);
+    }
+    // Whether there is another session of that name is not said either.
+    const session = await bulkhead.session(own);
+    if (text === own || text === session.name || (isSessionIdPrefix(text) && own.startsWith(text))) {
+      return session;
+    }
+    throw this.#outOfReach(own);
   }
 
   async snapshot(bulkhead: Bulkhead, text: string): Promise<Snapshot> {
-    const snapshot = await bulkhead.resolveSnapshot(text);
-    await this.checkReach(snapshot.session);
-    return snapshot;
+    const own = await this.confinedTo();
+    if (own === undefined) {
+      return bulkhead.resolveSnapshot(text);
+    }
+    try {
+      const snapshot = await bulkhead.resolveSnapshot(text, own);
+      await this.checkReach(snapshot.session);
+      return snapshot;
+    } catch (error) {
+      if (error instanceof BulkheadError && error.kind === 'notFound' && (await this.#isForeign(bulkhead, text))) {
+        throw this.#outOfReach(own);
+      }
+      throw error;
+    }
+  }
+
+  /** Whether digits that fit no snapshot of the own session fit one of another. */
+  async #isForeign(bulkhead: Bulkhead, text: string): Promise<boolean> {
+    try {
+      await bulkhead.resolveSnapshot(text);
+      return true;
+    } catch (error) {
+      if (error instanceof BulkheadError && (error.kind === 'notFound' || error.kind === 'user')) {
+        return error.kind === 'user';
+      }
+      throw error;
+    }
   }
 
   /**
@@ -197,6 +230,9 @@ export class Invocation {
     const { cwd } = this.surroundings;
     const host = await this.#hostOnce();
     const storage = this.#options.storage === undefined ? undefined : realStorage(cwd, this.#options.storage);
+    if (storage === undefined) {
+      await this.#checkWay(host);
+    }
     const found = await this.#tryLocate(host, cwd);
     const here = 'kind' in found ? found : undefined;
     if (this.#options.repo !== undefined) {
@@ -224,6 +260,25 @@ export class Invocation {
       repository,
       storage: storage ?? this.#storageFor(here, repository, found.storage),
     };
+  }
+
+  /** A shell that went through a link says so in `PWD`. One that leads out of a clone does not lead us out. */
+  async #checkWay(host: Host): Promise<void> {
+    const { cwd, env } = this.surroundings;
+    const way = env['PWD'];
+    if (way === undefined || !isAbsolute(way) || !isSame(way, cwd)) {
+      return;
+    }
+    let left: { readonly storage: string; readonly session: string } | undefined;
+    for (let at = resolve(way); dirname(at) !== at; at = dirname(at)) {
+      if (isLink(at)) {
+        left = (await findClone(host, dirname(at))) ?? left;
+      }
+    }
+    const arrived = left === undefined ? undefined : await findClone(host, cwd);
+    if (left !== undefined && (arrived?.session !== left.session || arrived.storage !== left.storage)) {
+      throw this.#outOfReach(left.session);
+    }
   }
 
   #storageFor(here: Located | undefined, repository: string, known: string | null): string | null {
@@ -263,6 +318,19 @@ function realStorage(cwd: string, storage: string): string {
     // It need not exist yet; anything else is reported when it is opened.
     return dirname(path) === path ? path : join(realStorage(cwd, dirname(path)), basename(path));
   }
+}
+
+function isSame(way: string, cwd: string): boolean {
+  try {
+    return way !== cwd && realpathSync.native(way) === cwd;
+  } catch {
+    // It leads nowhere: nobody came that way.
+    return false;
+  }
+}
+
+function isLink(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
 }
 
 /** The work trees around these folders: a `git` inside one of them is not run. */

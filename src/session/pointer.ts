@@ -1,11 +1,11 @@
 import { lstat, readdir, realpath } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { BulkheadError, isAbsent } from '../base/errors';
+import { basename, dirname, join } from 'node:path';
+import { BulkheadError, ioError, isAbsent } from '../base/errors';
 import { isSessionId } from '../core/sessionId';
 import { isRealFolder, readTextIfThere, writeFileAtomic } from './files';
 import type { Host } from './host';
 import { readIndex } from './repositoryIndex';
-import { readStorageOwner } from './storage';
+import { readStorageOwner, storageAt } from './storage';
 
 /** What `session.json` in a session's folder says: who it is, never where to write. */
 export interface SessionFile {
@@ -19,7 +19,7 @@ interface Pointer extends SessionFile {
 
 export const SESSION_FILE = 'session.json';
 const POINTER_FILE = 'bulkhead';
-const MAX_POINTER_BYTES = 4096;
+const MAX_BYTES = 4096;
 
 function parse(text: string): Record<string, unknown> | undefined {
   try {
@@ -36,9 +36,24 @@ export async function writeSessionFile(folder: string, file: SessionFile): Promi
 }
 
 export async function readSessionFile(folder: string): Promise<SessionFile | undefined> {
-  const json = parse((await readTextIfThere(join(folder, SESSION_FILE))) ?? '');
-  const { id, nonce } = json ?? {};
+  const { id, nonce } = (await readSmallJson(join(folder, SESSION_FILE))) ?? {};
   return typeof id === 'string' && isSessionId(id) && typeof nonce === 'string' ? { id, nonce } : undefined;
+}
+
+/** Such a file may be of an agent's making: what is no small plain file is as good as absent. */
+async function readSmallJson(file: string): Promise<Record<string, unknown> | undefined> {
+  try {
+    const stats = await lstat(file);
+    if (!stats.isFile() || stats.size > MAX_BYTES) {
+      return undefined;
+    }
+  } catch (error) {
+    if (isAbsent(error)) {
+      return undefined;
+    }
+    throw ioError('look at', file, error);
+  }
+  return parse((await readTextIfThere(file)) ?? '');
 }
 
 /** Puts the way back into a clone. It is in the agent's hands, so it is only ever believed after a check. */
@@ -47,19 +62,7 @@ export async function writePointer(gitDir: string, pointer: Pointer): Promise<vo
 }
 
 async function readPointer(gitDir: string): Promise<Pointer | undefined> {
-  const file = join(gitDir, POINTER_FILE);
-  try {
-    const stats = await lstat(file);
-    if (!stats.isFile() || stats.size > MAX_POINTER_BYTES) {
-      return undefined;
-    }
-  } catch (error) {
-    if (isAbsent(error)) {
-      return undefined;
-    }
-    throw error;
-  }
-  const { storage, id, nonce } = parse((await readTextIfThere(file)) ?? '') ?? {};
+  const { storage, id, nonce } = (await readSmallJson(join(gitDir, POINTER_FILE))) ?? {};
   return typeof storage === 'string' && typeof id === 'string' && isSessionId(id) && typeof nonce === 'string'
     ? { storage, id, nonce }
     : undefined;
@@ -74,62 +77,97 @@ export interface CloneLocation {
   readonly clone: string;
 }
 
+/** A folder of a session on the way up from some place, and the clone in it that leads there. */
+interface Placed {
+  readonly clone: string;
+  readonly file: SessionFile;
+  /** Where the folders of sessions lie: `sessions`, or the trash. */
+  readonly container: string;
+}
+
 /**
- * Finds the session's clone around a folder. The pointer in the clone is believed only when the user's index lists the
- * storage that it names, and that storage has a session with this id and nonce whose clone is this very folder.
+ * Finds the session's clone around a folder. Its place says which session it is: the folder above the clone is named after
+ * the session and holds `session.json`, and an agent that is confined to its clone can write neither. The outermost one
+ * counts, because inside a clone such folders can be made up. The pointer in the clone only has to agree, or to be gone.
  * @returns undefined when the folder lies in no clone
- * @throws BulkheadError `pointer-not-believed` when a pointer is there and does not hold
+ * @throws BulkheadError `pointer-not-believed` when the user's index does not list the storage, or a pointer does not hold
  */
 export async function findClone(host: Host, folder: string): Promise<CloneLocation | undefined> {
-  let at = await realpath(folder);
-  for (;;) {
-    const pointer = (await isRealFolder(join(at, '.git'))) ? await readPointer(join(at, '.git')) : undefined;
-    if (pointer !== undefined) {
-      return believe(host, at, pointer);
-    }
-    const parent = dirname(at);
-    if (parent === at) {
-      return findByFolder(host, folder);
-    }
-    at = parent;
-  }
-}
-
-async function believe(host: Host, clone: string, pointer: Pointer): Promise<CloneLocation> {
-  const listed = (await readIndex(host.environment)).find(({ storage }) => storage === pointer.storage);
-  const file = await readSessionFile(dirname(clone));
-  const owner = listed === undefined ? null : await readStorageOwner(listed.storage);
-  if (listed === undefined || owner === null || file?.id !== pointer.id || file.nonce !== pointer.nonce) {
-    throw new BulkheadError(
-      'refused',
-      'pointer-not-believed',
-      `${clone} says that it is a clone of a Bulkhead session, but your list of storages does not confirm that. Nothing was done there; name the storage with --storage if you trust it.`,
-      { data: { clone, storage: pointer.storage } },
-    );
-  }
-  return { storage: listed.storage, session: pointer.id, repository: owner, clone };
-}
-
-/** An agent may have removed its `.git` with the pointer: the folder's place under a listed storage tells as well. */
-async function findByFolder(host: Host, folder: string): Promise<CloneLocation | undefined> {
   const real = await realpath(folder);
-  for (const { storage } of await readIndex(host.environment)) {
-    const sessions = await realpath(join(storage, 'sessions')).catch(() => undefined);
-    if (sessions === undefined || !real.startsWith(`${sessions}/`)) {
-      continue;
+  let placed: Placed | undefined;
+  let planted: { readonly clone: string; readonly pointer: Pointer } | undefined;
+  for (let at = real; dirname(at) !== at; at = dirname(at)) {
+    placed = (await placeOf(at)) ?? placed;
+    if (planted === undefined && (await isRealFolder(join(at, '.git')))) {
+      const pointer = await readPointer(join(at, '.git'));
+      planted = pointer === undefined ? undefined : { clone: at, pointer };
     }
-    const [id = '', name] = real.slice(sessions.length + 1).split('/');
-    const owner = await readStorageOwner(storage);
-    if (
-      isSessionId(id) &&
-      name !== undefined &&
-      owner !== null &&
-      (await readSessionFile(join(sessions, id)))?.id === id
-    ) {
-      return { storage, session: id, repository: owner, clone: join(sessions, id, name) };
+  }
+  if (placed !== undefined) {
+    return believe(host, placed);
+  }
+  if (planted !== undefined) {
+    throw notBelieved(planted.clone, planted.pointer.storage);
+  }
+  return undefined;
+}
+
+async function placeOf(clone: string): Promise<Placed | undefined> {
+  const folder = dirname(clone);
+  // In the trash the time of the deletion follows the id.
+  const [id = ''] = basename(folder).split('-');
+  const file = isSessionId(id) ? await readSessionFile(folder) : undefined;
+  return file?.id === id ? { clone, file, container: dirname(folder) } : undefined;
+}
+
+async function believe(host: Host, { clone, file, container }: Placed): Promise<CloneLocation> {
+  const pointer = (await isRealFolder(join(clone, '.git'))) ? await readPointer(join(clone, '.git')) : undefined;
+  const storage = await storageAround(host, container, pointer);
+  const owner = storage === undefined ? null : await readStorageOwner(storage);
+  const holds =
+    pointer === undefined || (pointer.storage === storage && pointer.id === file.id && pointer.nonce === file.nonce);
+  if (storage === undefined || owner === null || !holds) {
+    throw notBelieved(clone, pointer?.storage ?? null);
+  }
+  return { storage, session: file.id, repository: owner, clone };
+}
+
+/** The listed storage that keeps its sessions in this folder. */
+async function storageAround(host: Host, container: string, pointer: Pointer | undefined): Promise<string | undefined> {
+  for (const { storage } of await readIndex(host.environment)) {
+    const { sessions, creating, trash } = storageAt(storage);
+    for (const folder of [sessions, creating, trash]) {
+      if ((await realpathIfThere(folder)) === container) {
+        return storage;
+      }
+    }
+    // Clones under a folder of the user's choice: below it is one named after the storage.
+    const names = [basename(container), basename(dirname(container))];
+    if (pointer?.storage === storage && names.includes(basename(storage))) {
+      return storage;
     }
   }
   return undefined;
+}
+
+async function realpathIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await realpath(path);
+  } catch (error) {
+    if (isAbsent(error)) {
+      return undefined;
+    }
+    throw ioError('look at', path, error);
+  }
+}
+
+function notBelieved(clone: string, storage: string | null): BulkheadError {
+  return new BulkheadError(
+    'refused',
+    'pointer-not-believed',
+    `${clone} looks like a clone of a Bulkhead session, but your list of storages does not confirm that. Nothing was done there; name the storage with --storage if you trust it.`,
+    { data: { clone, storage } },
+  );
 }
 
 /** Ids of the session folders that are there, whether or not they have a record. */
