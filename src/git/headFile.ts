@@ -1,4 +1,14 @@
-import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, realpathSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  type Dirent,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readSync,
+  realpathSync,
+} from 'node:fs';
 import { join, resolve, sep } from 'node:path';
 import { isAbsent } from '../base/errors';
 import { isOid, type Oid } from '../core/objectId';
@@ -44,6 +54,19 @@ function below(folder: FsPath, name: string): FsPath {
   return typeof folder === 'string' ? join(folder, name) : Buffer.concat([folder, Buffer.from(`/${name}`)]);
 }
 
+/** Branches of `packed-refs`; the file is of an agent's making, so anything that does not fit is passed over. */
+function readPackedBranches(path: FsPath): Map<string, Oid> {
+  const branches = new Map<string, Oid>();
+  const text = readSmall(path, MAX_PACKED_BYTES)?.toString('utf8') ?? '';
+  for (const line of text.split('\n')) {
+    const [, oid = '', branch] = /^([0-9a-f]+) refs\/heads\/(.+)$/.exec(line) ?? [];
+    if (branch !== undefined && isOid(oid)) {
+      branches.set(branch, oid);
+    }
+  }
+  return branches;
+}
+
 function readPacked(path: FsPath, ref: string): Oid | undefined {
   const bytes = readSmall(path, MAX_PACKED_BYTES);
   const at = bytes?.indexOf(` ${ref}\n`) ?? -1;
@@ -71,11 +94,93 @@ export function readHead(gitDir: FsPath, commonDir: FsPath = gitDir): Head {
     return { kind: 'unknown' };
   }
   const branch = ref.slice('refs/heads/'.length);
+  if (isLinkedBelow(commonDir, ref)) {
+    return { kind: 'unknown' };
+  }
   const loose = readSmall(below(commonDir, ref))?.toString('latin1').trim();
   if (loose !== undefined && isOid(loose)) {
     return { kind: 'branch', branch, oid: loose };
   }
   return { kind: 'branch', branch, oid: readPacked(below(commonDir, 'packed-refs'), ref) ?? null };
+}
+
+/** Whether a link stands among the folders that lead to a ref: what is behind it is somebody else's. */
+function isLinkedBelow(gitDir: FsPath, ref: string): boolean {
+  const parts = ref.split('/').slice(0, -1);
+  return parts.some((_, index) => {
+    try {
+      return lstatSync(below(gitDir, parts.slice(0, index + 1).join('/'))).isSymbolicLink();
+    } catch {
+      // Absent: the ref is packed, or the branch has no commit yet.
+      return false;
+    }
+  });
+}
+
+/**
+ * Reads the branches of a repository with a plain file store from its files, following no link and starting nothing. Names are
+ * not checked.
+ */
+export function readBranches(gitDir: string): Map<string, Oid> {
+  const branches = readPackedBranches(join(gitDir, 'packed-refs'));
+  const walk = (folder: string, prefix: string): void => {
+    for (const entry of readFolder(folder)) {
+      const path = join(folder, entry.name);
+      if (entry.isDirectory()) {
+        walk(path, `${prefix}${entry.name}/`);
+      } else if (entry.isFile() && !entry.name.endsWith('.lock')) {
+        const oid = readSmall(path)?.toString('latin1').trim() ?? '';
+        if (isOid(oid)) {
+          branches.set(prefix + entry.name, oid);
+        }
+      }
+    }
+  };
+  if (isFolder(join(gitDir, 'refs', 'heads'))) {
+    walk(join(gitDir, 'refs', 'heads'), '');
+  }
+  return branches;
+}
+
+function readFolder(path: string): Dirent[] {
+  try {
+    return readdirSync(path, { withFileTypes: true });
+  } catch {
+    // Absent, or not ours to read: nothing that we could name.
+    return [];
+  }
+}
+
+function isFolder(path: FsPath): boolean {
+  try {
+    return lstatSync(path).isDirectory();
+  } catch {
+    // Absent, below a file or a circle of links, or not ours to look at: no folder for us.
+    return false;
+  }
+}
+
+/**
+ * Whether all that git would read of an `objects` folder lies in it: real folders and plain files, and no list of others.
+ * A linked pack is as good as an alternate: through it a commit of somebody else's repository becomes one of this.
+ */
+export function holdsOwnObjects(objects: string): boolean {
+  if (!isFolder(objects)) {
+    return false;
+  }
+  return readFolder(objects).every((entry) => {
+    if (entry.name === 'info') {
+      return (
+        entry.isDirectory() &&
+        readFolder(join(objects, 'info')).every((file) => file.isFile() && !/^(http-)?alternates$/.test(file.name))
+      );
+    }
+    if (entry.name === 'pack' || /^[0-9a-f]{2}$/i.test(entry.name)) {
+      return entry.isDirectory() && readFolder(join(objects, entry.name)).every((file) => file.isFile());
+    }
+    // Git looks at nothing else in there.
+    return true;
+  });
 }
 
 /**
@@ -86,7 +191,8 @@ export function readNestedHead(folder: FsPath, root: string): Head {
   const text = readSmall(below(folder, '.git'))?.toString('utf8');
   const target = text === undefined ? undefined : /^gitdir: ([^\r\n]+)\r?\n?$/.exec(text)?.[1];
   if (target === undefined) {
-    return readHead(below(folder, '.git'));
+    // A link is passed over too: it can lead anywhere.
+    return isFolder(below(folder, '.git')) ? readHead(below(folder, '.git')) : { kind: 'unknown' };
   }
   try {
     const gitDir = realpathSync(resolve(folder.toString(), target));
@@ -97,7 +203,7 @@ export function readNestedHead(folder: FsPath, root: string): Head {
   }
 }
 
-/** Whether the `.git` of a folder is a plain repository of its own: a real folder that borrows nothing from elsewhere. */
+/** Whether the `.git` of a folder is a plain repository of its own: a real folder that borrows nothing from elsewhere. Quick: see `holdsOwnObjects`. */
 export function isPlainGitFolder(gitDir: string): boolean {
   const kindOf = (...names: string[]): 'folder' | 'absent' | 'other' => {
     try {
@@ -114,4 +220,9 @@ export function isPlainGitFolder(gitDir: string): boolean {
     kindOf('objects', 'info', 'alternates') === 'absent' &&
     kindOf('objects', 'info', 'http-alternates') === 'absent'
   );
+}
+
+/** Whether the refs lie in tables, which only git reads. */
+export function hasReftable(gitDir: string): boolean {
+  return isFolder(join(gitDir, 'reftable'));
 }

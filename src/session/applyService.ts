@@ -9,7 +9,7 @@ import { fetchInto } from '../git/porcelain';
 import { lastValue } from '../git/repositoryConfig';
 import type { ApplyRequest, ApplyResult } from './api';
 import type { Claims, HeldClaim } from './claims';
-import { bringBranches, currentHead, type HeadSource } from './heads';
+import { bringBranches, bringHead, currentHead, type HeadSource } from './heads';
 import type { Host } from './host';
 import type { Journal } from './journal';
 import type { Records } from './records';
@@ -121,8 +121,9 @@ export class ApplyService {
       return { tip: await this.#commit(record, tree, record.base.commit), tree, changes };
     }
     const head = await currentHead(this.#host, site.head);
-    const isInStore = head.kind === 'known' && (await this.#store.reader.info(head.commit))?.type === 'commit';
-    const parent = head.kind === 'known' && isInStore ? head.commit : record.base.commit;
+    // That a commit of this name lies in the store does not make it one of this clone.
+    const isOwn = head.kind === 'known' && (await bringHead(this.#host, this.#store, site.head, head.commit));
+    const parent = isOwn ? head.commit : record.base.commit;
     if (parent !== null && (await this.#store.commit(parent)).tree === snapshotTree) {
       return { tip: parent, tree: snapshotTree, changes };
     }

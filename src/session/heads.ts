@@ -1,10 +1,9 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { BulkheadError, messageOf } from '../base/errors';
 import { isOid, type Oid } from '../core/objectId';
 import { headRef, isBranchName, lostRef } from '../core/refName';
-import { isPlainGitFolder, readHead } from '../git/headFile';
+import { hasReftable, isPlainGitFolder, readBranches, readHead } from '../git/headFile';
 import { fetchInto } from '../git/porcelain';
+import { holdsCommit, withCloneView } from './cloneView';
 import type { Host } from './host';
 import type { SnapshotStore } from './snapshotStore';
 
@@ -38,6 +37,9 @@ export async function currentHead(host: Host, source: HeadSource): Promise<HeadS
   if (head.kind === 'detached') {
     return { kind: 'known', commit: head.oid, branch: null };
   }
+  if (!source.trusted && !hasReftable(source.gitDir)) {
+    return { kind: 'unreadable', reason: 'its HEAD is no file of the usual form' };
+  }
   const answer = await host.git.run([`--git-dir=${source.gitDir}`, 'rev-parse', '--verify', '--quiet', 'HEAD'], {
     expect: [0, 1, 128],
   });
@@ -52,18 +54,6 @@ export async function currentHead(host: Host, source: HeadSource): Promise<HeadS
 }
 
 /**
- * Whether a fetch from a clone could make git start something: a partial clone's missing objects are fetched by a
- * transport that its configuration names. Newer git is told not to; for an older one such a clone is refused.
- */
-async function mayStartTransport(host: Host, source: HeadSource): Promise<boolean> {
-  if (source.trusted || host.git.can('noLazyFetch')) {
-    return false;
-  }
-  const text = await readFile(join(source.gitDir, 'config'), 'utf8').catch(() => undefined);
-  return text === undefined || /promisor|partialclone|include|worktreeconfig/i.test(text);
-}
-
-/**
  * Makes sure that the store has the commit that HEAD names, and keeps it alive there.
  * @returns false when it could not be brought in; what is tracked then stays as it was
  */
@@ -73,31 +63,92 @@ export async function bringHead(host: Host, store: SnapshotStore, source: HeadSo
   if (before === commit) {
     return true;
   }
-  if ((await store.reader.info(commit))?.type !== 'commit' || !(await isComplete(host, store, commit))) {
-    if (await mayStartTransport(host, source)) {
-      host.log.warn(
-        `HEAD of ${source.session} is not fetched: its configuration could start a program with this version of git`,
-      );
+  try {
+    const isThere = source.trusted
+      ? await bringTrusted(host, store, source, commit)
+      : await withCloneView(host, store, source, { head: commit, branches: new Map() }, async (view) => {
+          if (!(await holdsCommit(host, store, view, commit))) {
+            host.log.warn(`HEAD of ${source.session} names a commit that its clone does not hold: ${commit}`);
+            return false;
+          }
+          return bring(host, store, commit, { location: view, check: true });
+        });
+    if (!isThere) {
       return false;
     }
-    try {
-      await fetchInto(host.git, {
-        gitDir: store.gitDir,
-        source: source.location,
-        refspecs: ['HEAD'],
-        check: !source.trusted,
-      });
-    } catch (error) {
-      host.log.warn(`HEAD of ${source.session} could not be fetched: ${messageOf(error)}`);
-      return false;
+  } catch (error) {
+    if (!(error instanceof BulkheadError)) {
+      throw error;
     }
-    if ((await store.reader.info(commit)) === undefined) {
-      // HEAD moved on while it was fetched; the next look finds it.
-      return false;
-    }
+    host.log.warn(`HEAD of ${source.session} could not be fetched: ${messageOf(error)}`);
+    return false;
   }
   const moved = await store.move(`heads ${source.session}`, [{ ref, from: before, to: commit }]);
   return moved.kind === 'done' || (moved.kind === 'moved' && moved.actual === commit);
+}
+
+function bringTrusted(host: Host, store: SnapshotStore, source: HeadSource, commit: Oid): Promise<boolean> {
+  return bring(host, store, commit, { location: source.location, check: false });
+}
+
+/** @throws GitError when the fetch fails */
+async function bring(
+  host: Host,
+  store: SnapshotStore,
+  commit: Oid,
+  from: { readonly location: string; readonly check: boolean },
+): Promise<boolean> {
+  if ((await store.reader.info(commit))?.type === 'commit' && (await isComplete(host, store, commit))) {
+    return true;
+  }
+  await fetchInto(host.git, { gitDir: store.gitDir, source: from.location, refspecs: ['HEAD'], check: from.check });
+  // HEAD may have moved on while it was fetched; the next look finds it.
+  return (await store.reader.info(commit)) !== undefined;
+}
+
+/** What the files of the clone say; only for refs in tables git has to be asked. */
+async function branchesOf(host: Host, store: SnapshotStore, source: HeadSource): Promise<ReadonlyMap<string, Oid>> {
+  if (!isPlainGitFolder(source.gitDir)) {
+    // Who asks for its objects next is told.
+    return new Map();
+  }
+  if (hasReftable(source.gitDir)) {
+    return listBranches(host, store, source.session, source.gitDir);
+  }
+  const usable = [...readBranches(source.gitDir)].filter(([name]) => isUsable(host, source.session, name));
+  return new Map(usable.filter(([, oid]) => isOid(oid, store.format)));
+}
+
+/** Branches whose commits are there. */
+async function listBranches(
+  host: Host,
+  store: SnapshotStore,
+  session: string,
+  gitDir: string,
+): Promise<ReadonlyMap<string, Oid>> {
+  const branches = new Map<string, Oid>();
+  const list = await host.git.text([
+    `--git-dir=${gitDir}`,
+    'for-each-ref',
+    '--format=%(objectname) %(refname:lstrip=2)',
+    'refs/heads',
+  ]);
+  for (const line of list.split('\n').filter((text) => text !== '')) {
+    const oid = line.slice(0, line.indexOf(' '));
+    const name = line.slice(line.indexOf(' ') + 1);
+    if (isOid(oid, store.format) && isUsable(host, session, name)) {
+      branches.set(name, oid);
+    }
+  }
+  return branches;
+}
+
+function isUsable(host: Host, session: string, name: string): boolean {
+  if (isBranchName(name) && !name.includes('\ufffd')) {
+    return true;
+  }
+  host.log.warn(`the branch ${JSON.stringify(name)} of ${session} is not fetched: its name is not one that we can use`);
+  return false;
 }
 
 /** A commit that only lies in the store because of an interrupted fetch may miss its trees. */
@@ -136,42 +187,19 @@ export async function bringBranches(
   store: SnapshotStore,
   source: HeadSource,
 ): Promise<ReadonlyMap<string, Oid>> {
-  const branches = new Map<string, Oid>();
-  if (!isPlainGitFolder(source.gitDir) || (await mayStartTransport(host, source))) {
-    throw new BulkheadError(
-      'refused',
-      'clone-unreadable',
-      'The branches of its clone cannot be read: its .git is gone, or is not a plain repository of its own.',
-      {
-        data: { session: source.session },
-      },
-    );
-  }
-  const list = await host.git.text([
-    `--git-dir=${source.gitDir}`,
-    'for-each-ref',
-    '--format=%(objectname) %(refname:lstrip=2)',
-    'refs/heads',
-  ]);
-  for (const line of list.split('\n')) {
-    const oid = line.slice(0, line.indexOf(' '));
-    const name = line.slice(line.indexOf(' ') + 1);
-    if (isOid(oid, store.format) && isBranchName(name) && !name.includes('\ufffd')) {
-      branches.set(name, oid);
-    } else if (line !== '') {
-      host.log.warn(
-        `the branch ${JSON.stringify(name)} of ${source.session} is not fetched: its name is not one that we can use`,
-      );
+  const read = await branchesOf(host, store, source);
+  const branches = await withCloneView(host, store, source, { head: null, branches: read }, async (view) => {
+    const there = await listBranches(host, store, source.session, view);
+    if (there.size > 0) {
+      await fetchInto(host.git, {
+        gitDir: store.gitDir,
+        source: view,
+        refspecs: [...there.keys()].map((name) => `refs/heads/${name}`),
+        check: true,
+      });
     }
-  }
-  if (branches.size > 0) {
-    await fetchInto(host.git, {
-      gitDir: store.gitDir,
-      source: source.location,
-      refspecs: [...branches.keys()].map((name) => `refs/heads/${name}`),
-      check: true,
-    });
-  }
+    return there;
+  });
   await recordBranches(host, store, source.session, branches);
   return branches;
 }

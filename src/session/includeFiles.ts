@@ -1,18 +1,15 @@
-import { constants } from 'node:fs';
+import { lstatSync, readlinkSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
-import { chmod, copyFile, lstat, mkdir, readlink, rm, symlink, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { mapLimited } from '../base/async';
-import { messageOf } from '../base/errors';
+import { join } from 'node:path';
+import { BulkheadError, messageOf } from '../base/errors';
 import { displayPath, isUtf8Path, pathBytes, type RepoPath } from '../core/repoPath';
 import { parsePathList } from '../git/workTreeQueries';
-import { exists, readTextIfThere } from './files';
+import { readTextIfThere } from './files';
 import type { Host } from './host';
 import type { UserRepository } from './userRepository';
-
-/** How many files are copied at once (VS Code's number for its own work trees). */
-const AT_ONCE = 15;
+import { WorkTree } from './workTree';
 
 /**
  * Copies ignored files that the user listed (`.worktreeinclude` in gitignore syntax, or the setting) into a new clone:
@@ -26,10 +23,10 @@ export async function copyIncludedFiles(host: Host, repository: UserRepository, 
     return 0;
   }
   const paths = await ignoredPathsThatMatch(host, repository, patterns);
-  const copied = await mapLimited(paths, AT_ONCE, async (path) => {
+  const workTree = new WorkTree(target);
+  const copied = paths.map((path) => {
     try {
-      await copyOne(repository.root, target, path);
-      return 1;
+      return copyOne(repository.root, workTree, path) ? 1 : 0;
     } catch (error) {
       host.log.warn(`${displayPath(path)} was not copied into the new session: ${messageOf(error)}`);
       return 0;
@@ -65,20 +62,21 @@ async function ignoredPathsThatMatch(host: Host, repository: UserRepository, pat
   }
 }
 
-async function copyOne(from: string, to: string, path: RepoPath): Promise<void> {
-  const name = displayPath(path);
-  const source = join(from, name);
-  const target = join(to, name);
-  const stats = await lstat(source);
-  await mkdir(dirname(target), { recursive: true });
-  if (await exists(target)) {
-    return;
+/** A start that an agent made may hold a link where the user's folder is: nothing is written behind it. */
+function copyOne(from: string, to: WorkTree, path: RepoPath): boolean {
+  const source = join(from, displayPath(path));
+  const stats = lstatSync(source);
+  const { kind } = to.look(path);
+  if (kind === 'beyond-link') {
+    throw new BulkheadError('user', 'beyond-link', 'a link or a file stands where one of its folders should be');
+  }
+  if (kind !== 'absent') {
+    return false;
   }
   if (stats.isSymbolicLink()) {
-    await symlink(await readlink(source), target);
+    to.writeLink(path, readlinkSync(source, 'buffer'));
   } else if (stats.isFile()) {
-    // A copy that shares its blocks until one side writes, where the file system can; never a hard link, which carries writes.
-    await copyFile(source, target, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL);
-    await chmod(target, stats.mode & 0o777);
+    to.copyFile(path, source, stats.mode & 0o777);
   }
+  return true;
 }

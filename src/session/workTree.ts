@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import {
+  chmodSync,
   closeSync,
   constants,
+  copyFileSync,
   fchmodSync,
   fstatSync,
   lstatSync,
@@ -285,6 +287,14 @@ export class WorkTree {
     });
   }
 
+  /** Puts a copy of a file from elsewhere here. It shares its blocks until one side writes, where the file system can; never an inode. */
+  copyFile(path: RepoPath, source: string, mode: number): void {
+    this.#replace(path, (temporary) => {
+      copyFileSync(source, temporary, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL);
+      chmodSync(temporary, mode);
+    });
+  }
+
   writeLink(path: RepoPath, target: Buffer): void {
     this.#replace(path, (temporary) => {
       symlinkSync(target, temporary);
@@ -378,7 +388,8 @@ export class WorkTree {
       this.#checkFolder(folder, false);
       return result;
     }
-    let descriptor = openSync(this.root, constants.O_RDONLY | FOLDER_ONLY);
+    // The root itself is a real path: a link there was put in its place.
+    let descriptor = openSync(this.root, constants.O_RDONLY | FOLDER_ONLY | NO_FOLLOW);
     try {
       for (const name of folder === '' ? [] : folder.split('/')) {
         const path = appendName(`/proc/self/fd/${String(descriptor)}`, name);
