@@ -96,6 +96,11 @@ export function joinPath(parent: RepoPath | '', name: string): RepoPath {
   return uncheckedRepoPath(parent === '' ? name : `${parent}/${name}`);
 }
 
+/** What a file system without case makes of a name, near enough: composed, and in small letters. Only to be compared. */
+export function foldedName(binary: string): string {
+  return Buffer.from(binary, 'latin1').toString('utf8').normalize('NFC').toLowerCase();
+}
+
 /** True for the folder itself and all below it; everything is within the root. */
 export function isWithin(path: RepoPath, folder: RepoPath | ''): boolean {
   return folder === '' || path === folder || (path.startsWith(folder) && path[folder.length] === '/');

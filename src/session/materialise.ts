@@ -1,6 +1,5 @@
-import { BulkheadError } from '../base/errors';
 import type { Oid } from '../core/objectId';
-import { baseName, parentPath, pathProblem, type RepoPath, visiblePath } from '../core/repoPath';
+import { baseName, parentPath, type RepoPath } from '../core/repoPath';
 import type { TreeChange } from '../core/treeDiff';
 import type { Git } from '../git/git';
 import { SmudgedContent } from '../git/workTreeQueries';
@@ -8,6 +7,7 @@ import { CancelledError } from '../git/gitError';
 import type { ContentWriter } from './contentWriter';
 import type { SnapshotStore } from './snapshotStore';
 import type { WorkTree } from './workTree';
+import { requireWritable } from './writable';
 
 const LF = 10;
 
@@ -32,22 +32,10 @@ export class Materialiser {
   /**
    * Deletes first, then writes: attributes files come before the others, because they decide how those are written.
    * @param changes what differs between the work tree and the wanted state
-   * @throws BulkheadError `name-not-allowed` before anything is written
+   * @throws BulkheadError `name-not-allowed`, `names-clash` before anything is written
    */
   async write(changes: readonly TreeChange[], signal?: AbortSignal): Promise<void> {
-    for (const { path } of changes) {
-      const problem = pathProblem(path);
-      if (problem !== undefined) {
-        throw new BulkheadError(
-          'damaged',
-          'name-not-allowed',
-          `The name ${visiblePath(path)} is not written into a work tree: ${problem}.`,
-          {
-            data: { path: visiblePath(path) },
-          },
-        );
-      }
-    }
+    await requireWritable(this.#store, null, changes);
     const gone = changes.filter(({ newMode }) => newMode === null);
     const emptied = new Set<RepoPath>();
     for (const { path } of [...gone].reverse()) {
@@ -103,8 +91,8 @@ export class Materialiser {
     if (this.#workTree.kind(path) !== 'folder') {
       return;
     }
-    for (const { path: child, kind } of this.#workTree.list(path)) {
-      if (kind === 'folder') {
+    for (const { path: child, kind, isAllowed } of this.#workTree.list(path)) {
+      if (kind === 'folder' && isAllowed) {
         this.#clear(child);
       }
     }

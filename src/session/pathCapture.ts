@@ -345,8 +345,12 @@ class CaptureRun {
       return;
     }
     const seen = new Set<RepoPath>();
-    for (const { path: child } of this.#workTree.list(path)) {
+    for (const { path: child, isAllowed } of this.#workTree.list(path)) {
       seen.add(child);
+      if (!isAllowed) {
+        this.skipped.push({ path: child, reason: 'name-not-allowed' });
+        continue;
+      }
       await this.path(child);
     }
     for (const tree of [this.#options.parent, this.#options.tracked.base, this.#options.tracked.head]) {

@@ -1,6 +1,5 @@
-import { BulkheadError } from '../base/errors';
 import type { Oid } from '../core/objectId';
-import { isWithin, parentPath, pathProblem, type RepoPath, visiblePath } from '../core/repoPath';
+import { isWithin, parentPath, type RepoPath } from '../core/repoPath';
 import { riskOf } from '../core/riskCategory';
 import type { TreeChange } from '../core/treeDiff';
 import type { KeepReason, RestorePlan, SkippedPath, SkipReason } from './api';
@@ -9,6 +8,7 @@ import type { Materialiser } from './materialise';
 import type { SnapshotStore } from './snapshotStore';
 import type { SnapshotWriter } from './snapshotWriter';
 import type { WorkTree } from './workTree';
+import { requireWritable } from './writable';
 
 export type Consent = 'ask' | 'safe' | 'all';
 
@@ -59,7 +59,7 @@ export class RestorePlanner {
 
   /**
    * @param known what is on disk; absent: it is looked at now
-   * @throws BulkheadError `name-not-allowed` for a snapshot with a name that must not be written
+   * @throws BulkheadError `name-not-allowed`, `names-clash` for a snapshot with a name that must not be written
    */
   async prepare(
     site: RestoreSite,
@@ -77,19 +77,7 @@ export class RestorePlanner {
         asked.has(path) ||
         (wanted.exactly !== true && wanted.paths.some((above) => isWithin(path, above))),
     );
-    for (const { path } of all) {
-      const problem = pathProblem(path);
-      if (problem !== undefined) {
-        throw new BulkheadError(
-          'damaged',
-          'name-not-allowed',
-          `The snapshot holds the name ${visiblePath(path)}, which is not written into a work tree: ${problem}. Nothing was written.`,
-          {
-            data: { path: visiblePath(path) },
-          },
-        );
-      }
-    }
+    await requireWritable(this.#store, wanted.tree, all);
     const contested = await wanted.contested(
       taken === undefined ? all : all.filter(({ path }) => !taken.has(path)),
       live,
@@ -183,7 +171,10 @@ export class RestorePlanner {
     }
     return workTree
       .list(folder)
-      .every(({ path, kind }) => (kind === 'folder' ? this.#holdsOnly(workTree, path, deleted) : deleted.has(path)));
+      .every(
+        ({ path, kind, isAllowed }) =>
+          isAllowed && (kind === 'folder' ? this.#holdsOnly(workTree, path, deleted) : deleted.has(path)),
+      );
   }
 }
 

@@ -39,6 +39,8 @@ export interface ConversionRules {
   readonly filters: ReadonlySet<string>;
   readonly fileMode: boolean;
   readonly symlinks: boolean;
+  /** The disk does not tell capital letters apart. */
+  readonly ignoreCase: boolean;
 }
 
 /** The bare repository that holds all shadow refs of one storage, with the processes and caches on top of it. */
@@ -344,6 +346,7 @@ async function writeConfiguration(host: Host, gitDir: string, repository: UserRe
     filters: new Set(filters.map(({ subsection }) => subsection ?? '')),
     fileMode: boolean('filemode', process.platform !== 'win32'),
     symlinks: boolean('symlinks', true),
+    ignoreCase: boolean('ignorecase', false),
   };
 }
 

@@ -329,7 +329,7 @@ export class SnapshotWriter {
     const tracked = await this.#refreshTracked();
     const cache = await this.#statCache.open(parent);
     try {
-      const { paths, ignored } = await cache.candidates(signal);
+      const { paths, ignored, refused } = await cache.candidates(signal);
       // Paths that are tracked and ignored but not captured yet show up nowhere else: compare the tracked trees themselves.
       const committed = await this.#committedMeanwhile(parent, tracked);
       const moved = await this.#movedWithHead(await cache.lastHead(), tracked.head);
@@ -342,6 +342,7 @@ export class SnapshotWriter {
           ...(forced === undefined ? {} : { forced }),
         },
       );
+      captured.skipped.push(...refused.map((path) => ({ path, reason: 'name-not-allowed' as const })));
       const tree = await editTree(this.#store, parent, captured.edits);
       await cache.keep(tree, captured.edits, tracked.head);
       return { tree, captured };

@@ -7,6 +7,7 @@ import type { Sites } from './sites';
 import type { SnapshotReader } from './snapshotReader';
 import type { SnapshotStore } from './snapshotStore';
 import { resolveRevision, type UserRepository } from './userRepository';
+import { requireWritable } from './writable';
 
 /** Finds the commit and the tree that a new session starts with, and writes what differs between the two into its clone. */
 export class StartPoints {
@@ -118,6 +119,7 @@ export class StartPoints {
     }
     onProgress?.('Carrying work over', null);
     const changes = await this.#store.diff(from, start.tree);
+    await requireWritable(this.#store, start.tree, changes);
     await this.#sites.withMaterialiser(clone, (materialiser) =>
       materialiser.write(changes.filter(({ newMode, oldMode }) => newMode !== '160000' && oldMode !== '160000')),
     );

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { splitNul } from '../base/bytes';
 import { isAbsent, ioError, messageOf } from '../base/errors';
 import { isOid, type Oid } from '../core/objectId';
-import { type RepoPath, repoPathFromBytes } from '../core/repoPath';
+import { type RepoPath, repoPathFromBytes, uncheckedRepoPath } from '../core/repoPath';
 import type { TreeEdit } from '../core/treeObject';
 import { parsePathList } from '../git/workTreeQueries';
 import { makeFolder, readTextIfThere, writeFileAtomic } from './files';
@@ -22,6 +22,8 @@ export interface Candidates {
   readonly paths: readonly RepoPath[];
   /** Paths of the tree that the rules ignore; those that are not tracked leave the snapshot. */
   readonly ignored: readonly RepoPath[];
+  /** Untracked names that git itself would refuse. */
+  readonly refused: readonly RepoPath[];
 }
 
 /**
@@ -176,7 +178,12 @@ export class OpenStatCache {
       this.#git(['ls-files', '-z', '--others', '--exclude-standard'], signal),
       this.#git(['ls-files', '-z', '--cached', '--ignored', '--exclude-standard'], signal),
     ]);
-    return { paths: [...parsePathList(changed), ...untrackedPaths(untracked)], ignored: parsePathList(ignored) };
+    const found = untrackedPaths(untracked);
+    return {
+      paths: [...parsePathList(changed), ...found.allowed],
+      ignored: parsePathList(ignored),
+      refused: found.refused,
+    };
   }
 
   /** The tree of HEAD when everything was looked at last; undefined when nobody knows. */
@@ -238,8 +245,20 @@ export class OpenStatCache {
 }
 
 /** Nested repositories come with a slash at the end. */
-function untrackedPaths(bytes: Buffer): RepoPath[] {
-  return splitNul(bytes)
-    .map((part) => repoPathFromBytes(part.at(-1) === 0x2f ? part.subarray(0, -1) : part))
-    .filter((path) => path !== undefined);
+function untrackedPaths(bytes: Buffer): {
+  readonly allowed: readonly RepoPath[];
+  readonly refused: readonly RepoPath[];
+} {
+  const allowed: RepoPath[] = [];
+  const refused: RepoPath[] = [];
+  for (const part of splitNul(bytes)) {
+    const name = part.at(-1) === 0x2f ? part.subarray(0, -1) : part;
+    const path = repoPathFromBytes(name);
+    if (path === undefined) {
+      refused.push(uncheckedRepoPath(name.toString('latin1')));
+    } else {
+      allowed.push(path);
+    }
+  }
+  return { allowed, refused };
 }

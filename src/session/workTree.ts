@@ -27,6 +27,7 @@ import {
   pathBytes,
   type RepoPath,
   repoPathFromBytes,
+  uncheckedRepoPath,
   visiblePath,
 } from '../core/repoPath';
 
@@ -248,8 +249,11 @@ export class WorkTree {
     }
   }
 
-  /** Names in a folder, `.git` and our own half-written files left out; empty when it is no folder. */
-  list(folder: RepoPath | ''): { readonly path: RepoPath; readonly kind: FileKind }[] {
+  /**
+   * Names in a folder, `.git` and our own half-written files left out; empty when it is no folder. Names that git would refuse
+   * are among them, as `isAllowed` says: they are there, and must not be written.
+   */
+  list(folder: RepoPath | ''): { readonly path: RepoPath; readonly kind: FileKind; readonly isAllowed: boolean }[] {
     let entries: ReturnType<typeof readFolder>;
     try {
       entries = readFolder(this.fsPath(folder));
@@ -264,8 +268,14 @@ export class WorkTree {
       if (entry.name.subarray(0, TEMPORARY_PREFIX.length).toString('latin1') === TEMPORARY_PREFIX) {
         return [];
       }
-      const path = repoPathFromBytes(Buffer.concat([prefix, entry.name]));
-      return path === undefined ? [] : [{ path, kind: entry.kind }];
+      if (entry.name.toString('latin1') === '.git') {
+        return [];
+      }
+      const bytes = Buffer.concat([prefix, entry.name]);
+      const path = repoPathFromBytes(bytes);
+      return [
+        { path: path ?? uncheckedRepoPath(bytes.toString('latin1')), kind: entry.kind, isAllowed: path !== undefined },
+      ];
     });
   }
 
