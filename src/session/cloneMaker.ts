@@ -1,12 +1,13 @@
 import { rename, rm } from 'node:fs/promises';
 import { isAbsolute, join, resolve } from 'node:path';
 import { wait } from '../base/clock';
-import { BulkheadError, errnoOf, ioError } from '../base/errors';
+import { BulkheadError, errnoOf, ioError, isAbsent } from '../base/errors';
 import type { Oid } from '../core/objectId';
 import { type ConfigSection, formatConfig } from '../git/configFile';
 import { CancelledError } from '../git/gitError';
 import { cloneRepository, fetchInto } from '../git/porcelain';
 import { type EffectiveConfig, lastValue } from '../git/repositoryConfig';
+import { changedInDonor } from './donorSeal';
 import { exists, makeFolder, readTextIfThere, writeFileAtomic } from './files';
 import type { Host } from './host';
 import { ownedName } from './ownedNames';
@@ -87,10 +88,14 @@ export async function refreshDonor(
       );
       return;
     } catch (error) {
-      // Two sessions that are made at once fetch the same branches, and git lets one of them fail.
       if (attempt === DONOR_TRIES || error instanceof CancelledError) {
         throw error;
       }
+      if (await dropChangedDonor(host, storage, repository)) {
+        await refreshDonor(host, storage, repository, options);
+        return;
+      }
+      // Two sessions that are made at once fetch the same branches, and git lets one of them fail.
       await wait(host.clock, host.random.fraction() * 50 * attempt);
     }
   }
@@ -162,9 +167,7 @@ export async function makeClone(
 ): Promise<void> {
   const { target, commit, signal } = request;
   const gitDir = join(target, '.git');
-  if (commit !== null) {
-    await bringCommit(host, storage, [repository.commonDir, storage.store], commit);
-  }
+  await prepareDonor(host, storage, repository, commit, signal);
   await cloneRepository(
     host.git,
     {
@@ -220,6 +223,56 @@ export async function makeClone(
       },
     );
   }
+}
+
+/**
+ * Brings the commit that a clone starts from into the donor. What a new clone is checked out from is the user's, and not what
+ * an agent put in its place.
+ * @throws BulkheadError `donor-changed` when it is patched faster than it can be copied
+ */
+async function prepareDonor(
+  host: Host,
+  storage: Storage,
+  repository: UserRepository,
+  commit: Oid | null,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  for (let attempt = 1; attempt <= DONOR_TRIES; attempt++) {
+    if (commit !== null) {
+      await bringCommit(host, storage, [repository.commonDir, storage.store], commit);
+    }
+    if (!(await dropChangedDonor(host, storage, repository))) {
+      return;
+    }
+    await refreshDonor(host, storage, repository, { signal });
+  }
+  throw new BulkheadError(
+    'damaged',
+    'donor-changed',
+    'The objects that sessions share are being changed by one of them. No session was made. Stop the agents that run, or set bulkhead.clone.objects to "copy", then try again.',
+  );
+}
+
+/** Looks whether an agent patched an object file that its clone shares with the donor; if so the donor goes, to be copied anew. */
+async function dropChangedDonor(host: Host, storage: Storage, repository: UserRepository): Promise<boolean> {
+  const changed = await changedInDonor(host, storage.donor, repository.format);
+  if (changed.length === 0) {
+    return false;
+  }
+  host.log.warn(
+    `objects that sessions share were changed in place and are copied anew from the repository; sessions made before see the change: ${changed.join(', ')}`,
+  );
+  const aside = join(storage.root, 'creating', `donor-changed-${String(process.pid)}-${String(host.clock.now())}`);
+  try {
+    await rename(storage.donor, aside);
+  } catch (error) {
+    // Another process noticed as well.
+    if (!isAbsent(error)) {
+      throw ioError('put aside', storage.donor, error);
+    }
+  }
+  await rm(aside, { recursive: true, force: true });
+  return true;
 }
 
 async function dropLocalBranches(host: Host, gitDir: string): Promise<void> {
