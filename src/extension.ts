@@ -12,6 +12,7 @@ import { Repositories } from './ui/repositories';
 import type { Repository } from './ui/repository';
 import { listenToSaves } from './ui/saveListener';
 import { showSessionActions } from './ui/sessionActions';
+import { shown, withoutLinks } from './ui/safeText';
 import { sessionCommands } from './ui/sessionCommands';
 import { SessionTree } from './ui/sessionTree';
 import { affectsSettings } from './ui/settings';
@@ -109,7 +110,7 @@ export function activate(context: vscode.ExtensionContext): TestApi | undefined 
     }),
     repositories.onDidChange(() => {
       void setContextKey('bulkhead.state', repositories.state);
-      view.message = repositories.state === 'failed' ? (repositories.reason ?? '') : '';
+      view.message = repositories.state === 'failed' ? withoutLinks(shown(repositories.reason ?? '')) : '';
     }),
   );
   shutdown = async () => {

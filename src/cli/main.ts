@@ -7,7 +7,7 @@ import { argumentsOf, commandFor, COMMANDS } from './commands';
 import { EXIT_DONE, failureOf, usageError } from './failure';
 import { helpFor, overview } from './help';
 import { Invocation } from './invocation';
-import { failureText, type Style, styleFor } from './print';
+import { failureText, type Style, styleFor, visibleLines } from './print';
 import { version } from '../../package.json';
 
 async function main(argv: readonly string[]): Promise<number> {
@@ -25,7 +25,7 @@ async function main(argv: readonly string[]): Promise<number> {
       await write(process.stderr, failureText(failure));
     }
     if (debugging() && error instanceof Error) {
-      await write(process.stderr, `${error.stack ?? ''}\n`);
+      await write(process.stderr, `${visibleLines(error.stack ?? '')}\n`);
     }
     return exitCode;
   }
@@ -93,7 +93,7 @@ function debugging(): boolean {
 }
 
 function note(text: string): void {
-  process.stderr.write(`bulkhead: ${text}\n`);
+  process.stderr.write(`bulkhead: ${visibleLines(text)}\n`);
 }
 
 function style(): Style {
@@ -101,7 +101,9 @@ function style(): Style {
 }
 
 function document(value: unknown): string {
-  return `${JSON.stringify(value, null, process.stdout.isTTY ? 2 : undefined)}\n`;
+  // JSON leaves characters as they are that a terminal obeys, or that reorder what it shows; escaped they mean the same.
+  const text = JSON.stringify(value, null, process.stdout.isTTY ? 2 : undefined);
+  return `${text.replace(/[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)}\n`;
 }
 
 function textOf(output: Output, dress: Style): string {
@@ -132,7 +134,7 @@ main(process.argv.slice(2)).then(
     process.exit(exitCode);
   },
   (error: unknown) => {
-    process.stderr.write(`bulkhead: ${messageOf(error)}\n`);
+    process.stderr.write(`bulkhead: ${visibleLines(messageOf(error))}\n`);
     process.exit(1);
   },
 );

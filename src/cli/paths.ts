@@ -2,7 +2,8 @@ import { lstat, realpath } from 'node:fs/promises';
 import { isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { BulkheadError, errnoOf, isAbsent } from '../base/errors';
 import type { Oid } from '../core/objectId';
-import { displayPath, pathBytes, type RepoPath, repoPathFromText } from '../core/repoPath';
+import { displayPath, pathBytes, type RepoPath, repoPathFromText, visiblePath } from '../core/repoPath';
+import { showUnseen } from '../core/visibleText';
 import type { Session } from '../session/api';
 import type { Bulkhead } from '../session/bulkhead';
 import { usageError } from './failure';
@@ -38,9 +39,13 @@ function pathIn(root: string | undefined, cwd: string, text: string): string {
   const path = resolve(from, text);
   const escapes = root === undefined && (isAbsolute(text) || relative('x', join('x', text)).startsWith('..'));
   if (escapes || !isInside(path, top)) {
-    throw usageError('path-outside', `${text} is outside of the work tree${root === undefined ? '' : ` ${root}`}.`, {
-      path: text,
-    });
+    throw usageError(
+      'path-outside',
+      `${showUnseen(text)} is outside of the work tree${root === undefined ? '' : ` ${root}`}.`,
+      {
+        path: text,
+      },
+    );
   }
   return relative(top, path).split(sep).join('/');
 }
@@ -53,7 +58,7 @@ function isInside(path: string, folder: string): boolean {
 function checked(path: string, text: string): RepoPath {
   const checkedPath = repoPathFromText(path);
   if (checkedPath === undefined) {
-    throw usageError('path-invalid', `${text} cannot be a path of a work tree.`, { path: text });
+    throw usageError('path-invalid', `${showUnseen(text)} cannot be a path of a work tree.`, { path: text });
   }
   return checkedPath;
 }
@@ -93,7 +98,7 @@ export async function isKnown(
 }
 
 export function pathNotFound(path: RepoPath): BulkheadError {
-  return new BulkheadError('notFound', 'path-not-found', `${displayPath(path)} is neither on disk nor in a snapshot.`, {
+  return new BulkheadError('notFound', 'path-not-found', `${visiblePath(path)} is neither on disk nor in a snapshot.`, {
     data: { path: displayPath(path) },
   });
 }

@@ -110,9 +110,9 @@ export function counted(count: number, one: string, many = `${one}s`): string {
   return `${String(count)} ${count === 1 ? one : many}`;
 }
 
-/** A message may have several lines; within them everything is made visible. */
-function visibleLines(text: string): string {
-  return text.split('\n').map(showUnseen).join('\n');
+/** A message may have several lines; the later ones are set in, so that none of them can pass for one of ours. */
+export function visibleLines(text: string): string {
+  return text.split('\n').map(showUnseen).join('\n  ');
 }
 
 export function failureText(error: BulkheadError): string {

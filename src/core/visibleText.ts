@@ -19,6 +19,11 @@ export function showUnseen(text: string): string {
   return text.replace(UNSEEN, (char) => `\\u{${(char.codePointAt(0) ?? 0).toString(16).toUpperCase()}}`);
 }
 
+/** As `showUnseen`, but for the joiners (U+200C, U+200D) that Persian words and many emoji need. */
+export function showHidden(text: string): string {
+  return text.replace(UNSEEN, (char) => (char === '\u200c' || char === '\u200d' ? char : showUnseen(char)));
+}
+
 /**
  * True for text that would break a line or reorder its neighbours. Joiners (U+200C, U+200D) are no fault here: Persian words
  * and many emoji need them.

@@ -69,11 +69,27 @@ const everyId: Readonly<Record<CommandId, true>> = {
 
 export const COMMAND_IDS: readonly CommandId[] = Object.keys(everyId).filter((id): id is CommandId => id in everyId);
 
+/** What may be done in an untrusted workspace: listing and viewing. Every other command is refused there. */
+export const WITHOUT_TRUST: ReadonlySet<CommandId> = new Set<CommandId>([
+  'bulkhead.openSession',
+  'bulkhead.openSessionInNewWindow',
+  'bulkhead.openSessionInThisWindow',
+  'bulkhead.showSnapshotChanges',
+  'bulkhead.compareWithBase',
+  'bulkhead.compareWithSnapshot',
+  'bulkhead.openFileAtSnapshot',
+  'bulkhead.openFileChanges',
+  'bulkhead.copySnapshotId',
+  'bulkhead.showContention',
+  'bulkhead.showSessionActions',
+  'bulkhead.refresh',
+  'bulkhead.showLog',
+  'bulkhead.showMore',
+]);
+
 /** What a person reads when the command failed: "Cannot restore the snapshot." */
 export interface CommandHandler<K extends CommandId> {
   readonly failure: string;
-  /** True for commands that write or start something: they are refused in an untrusted workspace. */
-  readonly needsTrust?: boolean;
   readonly run: (node: CommandArguments[K]) => Promise<void>;
 }
 

@@ -1,7 +1,7 @@
 import * as vscode from 'vscode';
 import { DisposableStore, type Disposable } from '../base/disposable';
 import { BulkheadError } from '../base/errors';
-import type { CommandHandler, CommandHandlers, CommandId } from './commandIds';
+import { type CommandHandler, type CommandHandlers, type CommandId, WITHOUT_TRUST } from './commandIds';
 import type { LogChannel } from './logChannel';
 import type { ErrorDisplay } from './showError';
 
@@ -17,11 +17,13 @@ export function registerCommands(
         const started = Date.now();
         services.log.debug(`${id} started`);
         try {
-          if (handler.needsTrust === true && !vscode.workspace.isTrusted) {
+          if (!WITHOUT_TRUST.has(id) && !vscode.workspace.isTrusted) {
             throw new BulkheadError(
               'user',
               'not-trusted',
-              vscode.l10n.t('This workspace is not trusted. Trust it first.'),
+              vscode.l10n.t(
+                'This workspace is not trusted: sessions and snapshots can be looked at, and nothing is written or started. Trust it first.',
+              ),
             );
           }
           await handler.run(node);

@@ -4,6 +4,7 @@ import { displayPath, isUtf8Path, visiblePath, type RepoPath } from '../core/rep
 import type { DiffResult, DiffSide, FileDiff } from '../session/api';
 import type { Bulkhead } from '../session/bulkhead';
 import { pathParts } from './labels';
+import { tell } from './messages';
 import type { Repository } from './repository';
 import { snapshotUri } from './snapshotContent';
 
@@ -29,16 +30,12 @@ export interface Comparison {
 export async function showChanges(comparison: Comparison, title: string): Promise<void> {
   const diff = await comparison.bulkhead.diff(comparison.left.side, comparison.right.side);
   if (diff.files.length === 0) {
-    void vscode.window.showInformationMessage(
-      vscode.l10n.t('No file differs between {0} and {1}.', comparison.left.name, comparison.right.name),
-    );
+    void tell(vscode.l10n.t('No file differs between {0} and {1}.', comparison.left.name, comparison.right.name));
     return;
   }
   const shown = diff.files.slice(0, MOST_FILES);
   if (shown.length < diff.files.length) {
-    void vscode.window.showInformationMessage(
-      vscode.l10n.t('{0} files differ; the first {1} are shown.', diff.files.length, shown.length),
-    );
+    void tell(vscode.l10n.t('{0} files differ; the first {1} are shown.', diff.files.length, shown.length));
   }
   const resources = shown.map((file): [vscode.Uri, vscode.Uri | undefined, vscode.Uri | undefined] => {
     const { left, right } = urisOf(comparison, diff, file);

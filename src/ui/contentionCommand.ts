@@ -3,6 +3,7 @@ import { visiblePath, type RepoPath } from '../core/repoPath';
 import type { ContendedPair, ContendedPath, SessionRef } from '../session/api';
 import type { ContentionStatusBar, RepositoryStatus } from './contentionStatusBar';
 import { pairText, pathParts } from './labels';
+import { tell } from './messages';
 import { withoutIcons } from './safeText';
 import { snapshotUri } from './snapshotContent';
 import { localizer } from './textContext';
@@ -16,7 +17,7 @@ interface ContentionRow extends vscode.QuickPickItem {
 export async function showContention(statusBar: ContentionStatusBar): Promise<void> {
   const rows = statusBar.statuses.flatMap((status) => rowsOf(status));
   if (rows.length === 0) {
-    void vscode.window.showInformationMessage(vscode.l10n.t('No file is changed in two sessions, and nobody waits.'));
+    void tell(vscode.l10n.t('No file is changed in two sessions, and nobody waits.'));
     return;
   }
   const title = vscode.l10n.t('Contention');

@@ -6,9 +6,10 @@ import type { Bulkhead } from '../session/bulkhead';
 import { Coalescer } from './coalescer';
 import type { CommandId } from './commandIds';
 import { ContentionMonitor } from './contentionMonitor';
-import { contentionLine } from './labels';
+import { contentionLine, sessionName } from './labels';
 import type { Repositories } from './repositories';
 import type { Repository } from './repository';
+import { shownInLine } from './safeText';
 import type { ErrorDisplay } from './showError';
 import { statusOf, type Status } from './statusText';
 import { localizer } from './textContext';
@@ -75,7 +76,7 @@ export class ContentionStatusBar implements Disposable {
       bulkhead,
       paths: monitor.paths,
       waiting: bulkhead.waiting(),
-      nameOf: (session) => (session === WORKSPACE ? localizer.t('This workspace') : (names.get(session) ?? session)),
+      nameOf: (session) => sessionName(localizer, { id: session, name: names.get(session) ?? session }),
     }));
   }
 
@@ -139,7 +140,7 @@ export class ContentionStatusBar implements Disposable {
       ),
       contended: statuses.flatMap(({ paths, nameOf }) => paths.map((path) => contentionLine(localizer, path, nameOf))),
       waiting: statuses.flatMap(({ waiting, nameOf }) =>
-        waiting.map((entry) => ({ name: nameOf(entry.session), holder: entry.holder })),
+        waiting.map((entry) => ({ name: nameOf(entry.session), holder: shownInLine(entry.holder) })),
       ),
     };
   }

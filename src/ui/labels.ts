@@ -10,6 +10,7 @@ import type {
   Snapshot,
 } from '../session/api';
 import type { Localizer } from './localizer';
+import { shown, shownInLine } from './safeText';
 import { ageSentence, ageText, clockText, fullTimeText, type TimeFormat } from './timeText';
 
 /** What the wording depends on beside the thing itself. */
@@ -28,7 +29,7 @@ const ROW_LENGTH = 24;
 const UNKNOWN_AGENT = 'unknown';
 
 export function sessionName(l10n: Localizer, session: Pick<Session, 'id' | 'name'>): string {
-  return session.id === 'workspace' ? l10n.t('This workspace') : session.name;
+  return session.id === 'workspace' ? l10n.t('This workspace') : shownInLine(session.name);
 }
 
 export function stateText(l10n: Localizer, state: SessionState): string {
@@ -119,7 +120,7 @@ export function sessionDescription(context: TextContext, facts: SessionFacts): s
   }
   // In the window of a session the checkout is another folder: say which.
   if (!facts.own && session.id === 'workspace' && session.path !== null) {
-    parts.push(pathParts(session.path.replaceAll('\\', '/')).name);
+    parts.push(shownInLine(pathParts(session.path.replaceAll('\\', '/')).name));
   }
   if (session.state !== 'ready') {
     parts.push(stateText(l10n, session.state));
@@ -145,16 +146,16 @@ export function sessionTooltip(context: TextContext, facts: SessionFacts): strin
   const { session } = facts;
   const lines = [sessionName(l10n, session)];
   if (session.reason !== null) {
-    lines.push(session.reason);
+    lines.push(shown(session.reason));
   }
   if (facts.waiting !== null) {
-    lines.push(facts.waiting);
+    lines.push(shownInLine(facts.waiting));
   }
   if (session.path !== null) {
-    lines.push(session.path);
+    lines.push(shownInLine(session.path));
   }
   if (session.branch !== null) {
-    lines.push(l10n.t('Branch {0}', session.branch));
+    lines.push(l10n.t('Branch {0}', shownInLine(session.branch)));
   }
   if (facts.changed !== null) {
     lines.push(l10n.t('{0} changed since its base', filesText(l10n, facts.changed)));
@@ -172,7 +173,7 @@ export function sessionSpoken(context: TextContext, facts: SessionFacts): string
   const { l10n, now } = context;
   const { session } = facts;
   const parts = [
-    session.id === 'workspace' ? l10n.t('This workspace') : l10n.t('Session {0}', session.name),
+    session.id === 'workspace' ? l10n.t('This workspace') : l10n.t('Session {0}', sessionName(l10n, session)),
     ...(facts.own && session.id !== 'workspace' ? [l10n.t('open in this window')] : []),
     stateText(l10n, session.state),
     snapshotsText(l10n, session.snapshots),
@@ -182,14 +183,20 @@ export function sessionSpoken(context: TextContext, facts: SessionFacts): string
   return parts.join(', ');
 }
 
+/** A subject may be a person's or an agent's own words. */
+export function subjectText(snapshot: Pick<Snapshot, 'subject'>): string {
+  return shownInLine(snapshot.subject);
+}
+
 /**
  * The subject as a row shows it. The editor cuts a long row at its end, where the name of the file stands, so the folders
  * before the name go first. Text of a person's own is left as it is.
  */
 export function snapshotLabel(snapshot: Snapshot): string {
-  return snapshot.trigger === 'manual' || snapshot.subject.length <= ROW_LENGTH
-    ? snapshot.subject
-    : snapshot.subject.replace(/[^\s…(][^\s(]*\/(?=[^/\s])/, '…/');
+  const subject = subjectText(snapshot);
+  return snapshot.trigger === 'manual' || subject.length <= ROW_LENGTH
+    ? subject
+    : subject.replace(/[^\s…(][^\s(]*\/(?=[^/\s])/, '…/');
 }
 
 /** Rows are narrow: what the row says already, or what nobody knows, is left out. */
@@ -199,7 +206,7 @@ export function snapshotDescription(context: TextContext, snapshot: Snapshot): s
   return [
     ageText(l10n, snapshot.time, now),
     linesText(snapshot.added, snapshot.deleted),
-    snapshot.agent === UNKNOWN_AGENT ? '' : snapshot.agent,
+    snapshot.agent === UNKNOWN_AGENT ? '' : agentText(l10n, snapshot.agent),
     named ? '' : triggerText(l10n, snapshot.trigger),
   ]
     .filter((part) => part !== '')
@@ -209,7 +216,7 @@ export function snapshotDescription(context: TextContext, snapshot: Snapshot): s
 export function snapshotTooltip(context: TextContext, snapshot: Snapshot): string {
   const { l10n, time } = context;
   return [
-    snapshot.subject,
+    subjectText(snapshot),
     fullTimeText(time, snapshot.time),
     l10n.t('By {0}, {1}', agentText(l10n, snapshot.agent), triggerText(l10n, snapshot.trigger)),
     [filesText(l10n, snapshot.files), linesText(snapshot.added, snapshot.deleted)]
@@ -222,7 +229,7 @@ export function snapshotTooltip(context: TextContext, snapshot: Snapshot): strin
 export function snapshotSpoken(context: TextContext, snapshot: Snapshot): string {
   const { l10n, now } = context;
   return [
-    snapshot.subject,
+    subjectText(snapshot),
     l10n.t('by {0}', agentText(l10n, snapshot.agent)),
     triggerText(l10n, snapshot.trigger),
     ageSentence(l10n, snapshot.time, now),
@@ -237,14 +244,14 @@ export function groupLabel(context: TextContext, group: { readonly from: number;
 }
 
 export function agentText(l10n: Localizer, agent: string): string {
-  return agent === UNKNOWN_AGENT ? l10n.t('an unknown agent') : agent;
+  return agent === UNKNOWN_AGENT ? l10n.t('an unknown agent') : shownInLine(agent);
 }
 
 /** "claude-code, user": who wrote in the group, newest first, each once; those who did not say so are left out. */
 export function agentsText(snapshots: readonly Snapshot[]): string {
   const agents = new Set(snapshots.map((snapshot) => snapshot.agent));
   agents.delete(UNKNOWN_AGENT);
-  return [...agents].join(', ');
+  return [...agents].map(shownInLine).join(', ');
 }
 
 export function statusLetter(status: ChangeStatus): 'A' | 'M' | 'D' | 'R' | 'T' {

@@ -5,7 +5,15 @@ import { checkSessionName } from '../core/sessionName';
 import { visiblePath } from '../core/repoPath';
 import type { FileDiff, Session, SessionRef, Snapshot } from '../session/api';
 import type { Bulkhead } from '../session/bulkhead';
-import { fileDescription, pathParts, sessionDescription, sessionName, snapshotDescription, statusText } from './labels';
+import {
+  fileDescription,
+  pathParts,
+  sessionDescription,
+  sessionName,
+  snapshotDescription,
+  statusText,
+  subjectText,
+} from './labels';
 import type { Repository } from './repository';
 import { withoutIcons } from './safeText';
 import { textContext } from './textContext';
@@ -51,12 +59,9 @@ export async function pickSession(
   return pick(
     ownFirst.map((session) => ({
       label: withoutIcons(sessionName(context.l10n, session)),
-      description: sessionDescription(context, {
-        session,
-        changed: null,
-        own: repository.own.has(session.id),
-        waiting: null,
-      }),
+      description: withoutIcons(
+        sessionDescription(context, { session, changed: null, own: repository.own.has(session.id), waiting: null }),
+      ),
       iconPath: new vscode.ThemeIcon(session.id === 'workspace' ? 'root-folder' : 'repo-clone'),
       value: session,
     })),
@@ -144,7 +149,7 @@ function snapshotRow(snapshot: Snapshot, names: ReadonlyMap<SessionRef, string> 
       ? ''
       : `${sessionName(context.l10n, { id: snapshot.session, name: names.get(snapshot.session) ?? snapshot.session })} · `;
   return {
-    label: withoutIcons(snapshot.subject),
+    label: withoutIcons(subjectText(snapshot)),
     description: withoutIcons(`${session}${clock} · ${snapshotDescription(context, snapshot)}`),
     iconPath: new vscode.ThemeIcon('git-commit'),
     snapshot,

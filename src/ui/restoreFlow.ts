@@ -6,9 +6,10 @@ import type { RestorePlan, RestoreResult, Session } from '../session/api';
 import type { Bulkhead } from '../session/bulkhead';
 import { showFileDiff, workTreeUri, type Comparison } from './comparison';
 import { sessionName } from './labels';
+import { ask, tell } from './messages';
 import { canPreview, planSections, planSummary, planSummaryText, type PlanRow } from './planList';
 import { withProgress } from './prompts';
-import { withoutIcons, withoutLinks } from './safeText';
+import { withoutIcons } from './safeText';
 import { localizer } from './textContext';
 import type { SessionTarget } from './targets';
 import { sessionRow } from './treeNodes';
@@ -44,9 +45,7 @@ export class RestoreFlow {
     let { quiet } = work;
     while (true) {
       if (planSummary(plan).empty) {
-        void vscode.window.showInformationMessage(
-          vscode.l10n.t('Nothing to restore: the files already are as they were then.'),
-        );
+        void tell(vscode.l10n.t('Nothing to restore: the files already are as they were then.'));
         return;
       }
       const consent = quiet ? 'ask' : await askConsent(work, plan);
@@ -73,20 +72,16 @@ export class RestoreFlow {
     const { repository, session } = work.target;
     const text = `${work.done} ${planSummaryText(localizer, planSummary(result.plan))}.`;
     this.#newest.set(session.id, result.snapshot);
-    void vscode.window
-      .showInformationMessage(withoutLinks(text), ...(result.undo === null ? [] : [work.reverse.label]))
-      .then(async (choice) => {
-        if (choice === undefined) {
-          return;
-        }
-        if (this.#newest.get(session.id) === result.snapshot) {
-          await vscode.commands.executeCommand(work.reverse.command, sessionRow(repository, session));
-        } else {
-          void vscode.window.showInformationMessage(
-            vscode.l10n.t('Something newer was restored since. Use "Undo Restore" to go back step by step.'),
-          );
-        }
-      });
+    void tell(text, ...(result.undo === null ? [] : [work.reverse.label])).then(async (choice) => {
+      if (choice === undefined) {
+        return;
+      }
+      if (this.#newest.get(session.id) === result.snapshot) {
+        await vscode.commands.executeCommand(work.reverse.command, sessionRow(repository, session));
+      } else {
+        void tell(vscode.l10n.t('Something newer was restored since. Use "Undo Restore" to go back step by step.'));
+      }
+    });
   }
 }
 
@@ -194,12 +189,13 @@ async function settleUnsaved(session: Session, plan: RestorePlan): Promise<boole
   }
   const save = dirty.length === 1 ? vscode.l10n.t('Save') : vscode.l10n.t('Save All');
   const discard = vscode.l10n.t('Discard and Restore');
-  const choice = await vscode.window.showWarningMessage(
-    dirty.length === 1
-      ? vscode.l10n.t('One file to be restored has unsaved changes.')
-      : vscode.l10n.t('{0} files to be restored have unsaved changes.', dirty.length),
+  const choice = await ask(
     {
-      modal: true,
+      warning: true,
+      message:
+        dirty.length === 1
+          ? vscode.l10n.t('One file to be restored has unsaved changes.')
+          : vscode.l10n.t('{0} files to be restored have unsaved changes.', dirty.length),
       detail: `${dirty.map(({ path }) => visiblePath(path)).join('\n')}\n\n${vscode.l10n.t('Saved changes go into a snapshot before the restore. Discarded ones are gone.')}`,
     },
     save,

@@ -1,3 +1,5 @@
+import { showHidden } from '../core/visibleText';
+
 /**
  * Names, subjects and paths come from agents. The editor gives some character sequences a meaning in places that take
  * plain strings; these functions take it away and leave the look of the text.
@@ -5,7 +7,17 @@
 
 const WORD_JOINER = '\u2060';
 
-/** For quick picks and the status bar, where `$(name)` is drawn as an icon. */
+/** Makes visible what hides or reorders text; lines stay lines. */
+export function shown(text: string): string {
+  return text.split('\n').map(showHidden).join('\n');
+}
+
+/** For a place that has one line: a line break becomes visible too. */
+export function shownInLine(text: string): string {
+  return showHidden(text);
+}
+
+/** For quick picks, terminals and the status bar, where `$(name)` is drawn as an icon. */
 export function withoutIcons(text: string): string {
   return text.replaceAll('$(', `$${WORD_JOINER}(`);
 }

@@ -5,12 +5,13 @@ import { WORKSPACE, type RemovalPreflight, type Session } from '../session/api';
 import type { Bulkhead } from '../session/bulkhead';
 import type { CommandHandlers } from './commandIds';
 import { filesText, sessionName } from './labels';
+import { ask, tell } from './messages';
 import { askSessionName, withProgress } from './prompts';
 import { removalWarnings } from './removalText';
 import type { Repositories } from './repositories';
 import type { Repository } from './repository';
 import { resetSession } from './resetCommand';
-import { withoutLinks } from './safeText';
+import { withoutIcons } from './safeText';
 import { askStart } from './startPointPrompt';
 import type { SessionTarget, Targets } from './targets';
 import { localizer } from './textContext';
@@ -53,16 +54,14 @@ export function sessionCommands(services: SessionCommandServices): Pick<CommandH
   return {
     'bulkhead.newSession': {
       failure: vscode.l10n.t('Cannot create the session.'),
-      needsTrust: true,
       run: (node) => newSession(services, node),
     },
     'bulkhead.openSession': open(openSomehow),
     'bulkhead.openSessionInNewWindow': open((target) => openFolder(target, { newWindow: true })),
     'bulkhead.openSessionInThisWindow': open((target) => openFolder(target, { newWindow: false })),
-    'bulkhead.openSessionInTerminal': { ...open(openTerminal), needsTrust: true },
+    'bulkhead.openSessionInTerminal': open(openTerminal),
     'bulkhead.checkpointNow': {
       failure: vscode.l10n.t('Cannot make a snapshot.'),
-      needsTrust: true,
       run: async (node) => {
         const target = await targets.sessionOf(node, { title: vscode.l10n.t('Checkpoint Now'), writable: true });
         if (target !== undefined) {
@@ -72,7 +71,6 @@ export function sessionCommands(services: SessionCommandServices): Pick<CommandH
     },
     'bulkhead.applyAsBranch': {
       failure: vscode.l10n.t('Cannot apply the session.'),
-      needsTrust: true,
       run: async (node) => {
         const target = await targets.sessionOf(node, { title: vscode.l10n.t('Apply as Branch'), noWorkspace: true });
         if (target !== undefined) {
@@ -82,7 +80,6 @@ export function sessionCommands(services: SessionCommandServices): Pick<CommandH
     },
     'bulkhead.renameSession': {
       failure: vscode.l10n.t('Cannot rename the session.'),
-      needsTrust: true,
       run: async (node) => {
         const target = await targets.sessionOf(node, { title: vscode.l10n.t('Rename Session'), noWorkspace: true });
         if (target !== undefined) {
@@ -92,7 +89,6 @@ export function sessionCommands(services: SessionCommandServices): Pick<CommandH
     },
     'bulkhead.resetSession': {
       failure: vscode.l10n.t('Cannot reset the session.'),
-      needsTrust: true,
       run: async (node) => {
         const target = await targets.sessionOf(node, { title: vscode.l10n.t('Reset Session'), noWorkspace: true });
         if (target !== undefined) {
@@ -102,7 +98,6 @@ export function sessionCommands(services: SessionCommandServices): Pick<CommandH
     },
     'bulkhead.deleteSession': {
       failure: vscode.l10n.t('Cannot delete the session.'),
-      needsTrust: true,
       run: async (node) => {
         const target = await targets.sessionOf(node, { title: vscode.l10n.t('Delete Session'), noWorkspace: true });
         if (target !== undefined) {
@@ -148,15 +143,15 @@ async function newSession(
   await services.reveal(current, session);
   const newWindow = vscode.l10n.t('Open in New Window');
   const terminal = vscode.l10n.t('Open in Terminal');
-  void vscode.window
-    .showInformationMessage(withoutLinks(vscode.l10n.t('Session "{0}" is ready.', session.name)), newWindow, terminal)
-    .then(async (choice) => {
+  void tell(vscode.l10n.t('Session "{0}" is ready.', sessionName(localizer, session)), newWindow, terminal).then(
+    async (choice) => {
       if (choice === newWindow) {
         await vscode.commands.executeCommand('bulkhead.openSessionInNewWindow', sessionRow(current, session));
       } else if (choice === terminal) {
         await vscode.commands.executeCommand('bulkhead.openSessionInTerminal', sessionRow(current, session));
       }
-    });
+    },
+  );
 }
 
 /** The name that the engine gives when none is chosen; shown as a hint. */
@@ -177,10 +172,11 @@ async function openSomehow(target: SessionTarget): Promise<void> {
     },
     { how: 'here' as const, label: vscode.l10n.t('Open in This Window'), iconPath: new vscode.ThemeIcon('window') },
     { how: 'terminal' as const, label: vscode.l10n.t('Open in Terminal'), iconPath: new vscode.ThemeIcon('terminal') },
-  ];
+    // A terminal runs things; a window asks for trust by itself.
+  ].filter(({ how }) => how !== 'terminal' || vscode.workspace.isTrusted);
   const chosen = await vscode.window.showQuickPick(rows, {
     title: vscode.l10n.t('Open Session'),
-    placeHolder: target.session.name,
+    placeHolder: sessionName(localizer, target.session),
   });
   switch (chosen?.how) {
     case undefined:
@@ -219,7 +215,7 @@ async function openTerminal(target: SessionTarget): Promise<void> {
   const cwd = cloneOf(session);
   vscode.window
     .createTerminal({
-      name: session.name,
+      name: withoutIcons(sessionName(localizer, session)),
       cwd,
       iconPath: new vscode.ThemeIcon('repo-clone'),
       env: { BULKHEAD_SESSION: session.id, BULKHEAD_CLONE: cwd },
@@ -248,7 +244,7 @@ async function checkpointNow({ bulkhead, session }: SessionTarget): Promise<void
     result.skipped.length === 0
       ? ''
       : ` ${vscode.l10n.t('{0} left out; the log names them.', filesText(localizer, result.skipped.length))}`;
-  void vscode.window.showInformationMessage(
+  void tell(
     result.snapshot === null
       ? vscode.l10n.t('Nothing has changed since the newest snapshot.')
       : `${vscode.l10n.t('Snapshot made: {0} changed.', filesText(localizer, result.changed.length))}${skipped}`,
@@ -258,16 +254,13 @@ async function checkpointNow({ bulkhead, session }: SessionTarget): Promise<void
 async function applyAsBranch({ bulkhead, session, repository }: SessionTarget): Promise<void> {
   const plan = await bulkhead.apply({ session: session.id, mode: 'branch', dryRun: true });
   if (plan.files.length === 0) {
-    void vscode.window.showInformationMessage(
-      withoutLinks(vscode.l10n.t('"{0}" has changed nothing since its base.', session.name)),
-    );
+    void tell(vscode.l10n.t('"{0}" has changed nothing since its base.', sessionName(localizer, session)));
     return;
   }
   const make = vscode.l10n.t('Make Branch');
-  const choice = await vscode.window.showInformationMessage(
-    vscode.l10n.t('Bring "{0}" into {1} as a branch?', session.name, repository.name),
+  const choice = await ask(
     {
-      modal: true,
+      message: vscode.l10n.t('Bring "{0}" into {1} as a branch?', sessionName(localizer, session), repository.name),
       detail: vscode.l10n.t(
         '{0} changed. Only a new branch is made in your repository: your files, index and current branch stay as they are.',
         filesText(localizer, plan.files.length),
@@ -284,13 +277,11 @@ async function applyAsBranch({ bulkhead, session, repository }: SessionTarget): 
   if (result.branch !== null) {
     const copy = vscode.l10n.t('Copy Branch Name');
     const { branch } = result;
-    void vscode.window
-      .showInformationMessage(withoutLinks(vscode.l10n.t('Branch "{0}" is in your repository.', branch)), copy)
-      .then(async (button) => {
-        if (button === copy) {
-          await vscode.env.clipboard.writeText(branch);
-        }
-      });
+    void tell(vscode.l10n.t('Branch "{0}" is in your repository.', branch), copy).then(async (button) => {
+      if (button === copy) {
+        await vscode.env.clipboard.writeText(branch);
+      }
+    });
   }
 }
 
@@ -328,24 +319,22 @@ async function deleteSession({ bulkhead, session, repository }: SessionTarget): 
 
 /** In the session's own window the folder is gone now: offers the way back to the repository. */
 function tellDeleted(repository: Repository, session: Session): void {
-  const text = withoutLinks(vscode.l10n.t('Session "{0}" is in the trash. Its snapshots are kept.', session.name));
+  const text = vscode.l10n.t('Session "{0}" is in the trash. Its snapshots are kept.', sessionName(localizer, session));
   const back = vscode.l10n.t('Open the Repository');
-  void vscode.window
-    .showInformationMessage(text, ...(repository.own.has(session.id) ? [back] : []))
-    .then(async (choice) => {
-      if (choice === back) {
-        await vscode.commands.executeCommand('vscode.openFolder', vscode.Uri.file(repository.root), {
-          forceReuseWindow: true,
-        });
-      }
-    });
+  void tell(text, ...(repository.own.has(session.id) ? [back] : [])).then(async (choice) => {
+    if (choice === back) {
+      await vscode.commands.executeCommand('vscode.openFolder', vscode.Uri.file(repository.root), {
+        forceReuseWindow: true,
+      });
+    }
+  });
 }
 
 async function confirmDelete(session: Session, warnings: readonly string[]): Promise<boolean> {
   const trash = vscode.l10n.t('Move to Trash');
   const detail = [...warnings, vscode.l10n.t('The clone goes to the trash; its snapshots are kept.')].join('\n\n');
-  const show = warnings.length > 0 ? vscode.window.showWarningMessage : vscode.window.showInformationMessage;
-  const choice = await show(vscode.l10n.t('Delete session "{0}"?', session.name), { modal: true, detail }, trash);
+  const message = vscode.l10n.t('Delete session "{0}"?', sessionName(localizer, session));
+  const choice = await ask({ message, detail, warning: warnings.length > 0 }, trash);
   return choice === trash;
 }
 

@@ -19,6 +19,7 @@ import {
   statusText,
   type TextContext,
 } from './labels';
+import { shown, shownInLine } from './safeText';
 import { textContext } from './textContext';
 import type { FileNode, GroupNode, MoreNode, ReasonNode, SessionNode, SnapshotNode, TreeNode } from './treeNodes';
 
@@ -29,10 +30,10 @@ export function treeItemOf(node: TreeNode): vscode.TreeItem {
   const context = textContext();
   switch (node.kind) {
     case 'repository': {
-      const item = row(node, node.repository.name, Expanded);
+      const item = row(node, shownInLine(node.repository.name), Expanded);
       item.iconPath = new vscode.ThemeIcon('repo');
-      item.tooltip = node.repository.root;
-      item.accessibilityInformation = { label: vscode.l10n.t('Repository {0}', node.repository.name) };
+      item.tooltip = shownInLine(node.repository.root);
+      item.accessibilityInformation = { label: vscode.l10n.t('Repository {0}', shownInLine(node.repository.name)) };
       return item;
     }
     case 'session':
@@ -187,12 +188,13 @@ function moreItem(node: MoreNode): vscode.TreeItem {
 }
 
 function reasonItem(node: ReasonNode): vscode.TreeItem {
-  const item = row(node, node.text, None);
-  item.tooltip = node.text;
+  const text = shown(node.text);
+  const item = row(node, text, None);
+  item.tooltip = text;
   item.iconPath = new vscode.ThemeIcon(
     node.severity,
     new vscode.ThemeColor(node.severity === 'warning' ? 'list.warningForeground' : 'disabledForeground'),
   );
-  item.accessibilityInformation = { label: node.text };
+  item.accessibilityInformation = { label: text };
   return item;
 }

@@ -1,7 +1,7 @@
 import * as vscode from 'vscode';
 import { BulkheadError, messageOf } from '../base/errors';
 import type { LogChannel } from './logChannel';
-import { withoutLinks } from './safeText';
+import { tellFailure, warn } from './messages';
 
 /** The same failure of background work is told once in this time; the log has every one. */
 const REPEAT_AFTER_MS = 10 * 60_000;
@@ -22,12 +22,10 @@ export class ErrorDisplay {
       return;
     }
     this.#log.error(`${what} ${describe(error)}`);
-    const text = withoutLinks(messageText(what, error));
+    const text = messageText(what, error);
     const showLog = vscode.l10n.t('Show Log');
-    const shown = isMistake(error)
-      ? vscode.window.showWarningMessage(text)
-      : vscode.window.showErrorMessage(text, showLog);
-    void shown.then((choice) => {
+    const answer = isMistake(error) ? warn(text) : tellFailure(text, showLog);
+    void answer.then((choice) => {
       if (choice === showLog) {
         this.#log.show();
       }

@@ -2,7 +2,7 @@ import * as vscode from 'vscode';
 import { sideBefore } from './snapshotDiff';
 import type { CommandHandlers } from './commandIds';
 import { showChanges, showFileDiff, type NamedSide } from './comparison';
-import { sessionName } from './labels';
+import { sessionName, subjectText } from './labels';
 import { pickSnapshot } from './prompts';
 import { RestoreFlow, restoredText, type RestoreWork } from './restoreFlow';
 import { shortened } from './safeText';
@@ -76,22 +76,18 @@ export function snapshotCommands(targets: Targets): Pick<CommandHandlers, Snapsh
     },
     'bulkhead.restoreSnapshot': {
       failure: cannotRestore,
-      needsTrust: true,
       run: onSnapshot(vscode.l10n.t('Restore Snapshot'), (target) => restore(flow, target, null), true),
     },
     'bulkhead.restoreFile': {
       failure: cannotRestore,
-      needsTrust: true,
       run: onFile(vscode.l10n.t('Restore File'), { writable: true }, (target) => restore(flow, target, target)),
     },
     'bulkhead.undoRestore': {
       failure: vscode.l10n.t('Cannot undo the restore.'),
-      needsTrust: true,
       run: (node) => takeBack(flow, targets, node, { redo: false }),
     },
     'bulkhead.redoRestore': {
       failure: vscode.l10n.t('Cannot redo the restore.'),
-      needsTrust: true,
       run: (node) => takeBack(flow, targets, node, { redo: true }),
     },
     'bulkhead.copySnapshotId': {
@@ -129,7 +125,7 @@ async function showSnapshotChanges(target: SnapshotTarget): Promise<void> {
   const { session, snapshot } = target;
   await showChanges(
     ownChanges(target),
-    `${sessionName(localizer, session)} ${timeName(snapshot)} · ${shortened(snapshot.subject, TITLE_LENGTH)}`,
+    `${sessionName(localizer, session)} ${timeName(snapshot)} · ${shortened(subjectText(snapshot), TITLE_LENGTH)}`,
   );
 }
 
@@ -203,7 +199,7 @@ async function restore(flow: RestoreFlow, target: SnapshotTarget, file: FileTarg
   const paths =
     file === null ? {} : { paths: file.file.oldPath === null ? [file.file.path] : [file.file.path, file.file.oldPath] };
   const request = { session: session.id, target: snapshot.oid, agent: 'user', ...paths };
-  const what = `${shortened(snapshot.subject, TITLE_LENGTH)} (${timeName(snapshot)})`;
+  const what = `${shortened(subjectText(snapshot), TITLE_LENGTH)} (${timeName(snapshot)})`;
   await flow.run({
     target,
     title: vscode.l10n.t('Restore {0}: {1}', sessionName(localizer, session), what),

@@ -2,7 +2,7 @@ import * as vscode from 'vscode';
 import type { StartPoint } from '../session/api';
 import { pickSnapshot } from './prompts';
 import type { Repository } from './repository';
-import { withoutIcons } from './safeText';
+import { shownInLine, withoutIcons } from './safeText';
 
 export interface Start {
   readonly from: StartPoint;
@@ -79,7 +79,11 @@ async function askRevision(repository: Repository, title: string): Promise<strin
   const names = await branchesOf(repository);
   if (names.length > 0) {
     const chosen = await vscode.window.showQuickPick(
-      names.map((name) => ({ label: withoutIcons(name), iconPath: new vscode.ThemeIcon('git-branch'), name })),
+      names.map((name) => ({
+        label: withoutIcons(shownInLine(name)),
+        iconPath: new vscode.ThemeIcon('git-branch'),
+        name,
+      })),
       { title, placeHolder: vscode.l10n.t('Which branch?'), ignoreFocusOut: true },
     );
     return chosen?.name;

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import * as esbuild from 'esbuild';
-import type { COMMAND_IDS } from '../../src/ui/commandIds';
+import type { COMMAND_IDS, WITHOUT_TRUST } from '../../src/ui/commandIds';
 import type { SETTING_DEFAULTS } from '../../src/ui/settings';
 import { inRoot } from '../scripts/project.ts';
 
@@ -35,6 +35,9 @@ interface Configuration {
   readonly properties?: Readonly<Record<string, Setting>>;
 }
 interface Manifest {
+  readonly capabilities?: {
+    readonly untrustedWorkspaces?: { readonly supported: string; readonly restrictedConfigurations: readonly string[] };
+  };
   readonly name: string;
   readonly version: string;
   readonly main: string;
@@ -56,6 +59,7 @@ interface Manifest {
 
 interface Code {
   readonly COMMAND_IDS: typeof COMMAND_IDS;
+  readonly WITHOUT_TRUST: typeof WITHOUT_TRUST;
   readonly SETTING_DEFAULTS: typeof SETTING_DEFAULTS;
 }
 
@@ -109,6 +113,26 @@ describe('the manifest', () => {
 
   it('contributes exactly the commands of the code', () => {
     assert.deepEqual(commands.map(({ command }) => command).sort(), [...code.COMMAND_IDS].sort());
+  });
+
+  it('offers without trust only what lists and views, and the code refuses the same commands as the menus', () => {
+    const open = commands.filter(({ enablement }) => !(enablement ?? '').split(' && ').includes('isWorkspaceTrusted'));
+    assert.deepEqual(open.map(({ command }) => command).sort(), [...code.WITHOUT_TRUST].sort());
+    const writing = /new|checkpoint|restore|undo|redo|apply|rename|delete|terminal|worktree/i;
+    assert.deepEqual(
+      [...code.WITHOUT_TRUST].filter((id) => writing.test(id)),
+      ['bulkhead.openSessionInNewWindow'],
+    );
+    const { supported, restrictedConfigurations } = manifest.capabilities?.untrustedWorkspaces ?? {};
+    assert.equal(supported, 'limited');
+    // What names programs and places, or brings files along, is not read from an untrusted folder.
+    assert.deepEqual(restrictedConfigurations, [
+      'bulkhead.git.path',
+      'bulkhead.sessions.root',
+      'bulkhead.clone.objects',
+      'bulkhead.filters.allowed',
+      'bulkhead.include.files',
+    ]);
   });
 
   it('contributes exactly the settings of the code, with the same defaults', () => {
