@@ -5,7 +5,7 @@ import type { Clock } from '../base/clock';
 import type { Log } from '../base/log';
 import { type Environment, ownEnvironment, userEnvironment } from './gitEnvironment';
 import { CancelledError, endOfStderr, GitError } from './gitError';
-import { type Feature, FEATURES, type GitVersion, isAtLeast, OLDEST_GIT, parseGitVersion } from './gitVersion';
+import { type GitVersion, isAtLeast, OLDEST_GIT, parseGitVersion } from './gitVersion';
 import { ignoreClosedInput } from './ignoreClosedInput';
 
 export interface RunOptions {
@@ -60,10 +60,6 @@ export class Git {
 
   get environment(): Environment {
     return this.#environment;
-  }
-
-  can(feature: Feature): boolean {
-    return isAtLeast(this.version, FEATURES[feature]);
   }
 
   /**

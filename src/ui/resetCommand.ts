@@ -1,10 +1,11 @@
 import * as vscode from 'vscode';
 import { BulkheadError } from '../base/errors';
 import { WORKSPACE, type RemovalPreflight, type ResetResult, type Session } from '../session/api';
+import { sessionName } from './labels';
+import { ask, tell } from './messages';
 import { withProgress } from './prompts';
 import type { Repository } from './repository';
 import { resetDetail, resetWarnings } from './resetText';
-import { withoutLinks } from './safeText';
 import type { SessionTarget } from './targets';
 import { localizer } from './textContext';
 import { sessionRow } from './treeNodes';
@@ -40,10 +41,12 @@ export async function resetSession(
 
 async function confirmReset(session: Session, warnings: readonly string[]): Promise<boolean> {
   const reset = vscode.l10n.t('Reset');
-  const show = warnings.length > 0 ? vscode.window.showWarningMessage : vscode.window.showInformationMessage;
-  const choice = await show(
-    vscode.l10n.t('Reset session "{0}"?', session.name),
-    { modal: true, detail: resetDetail(localizer, warnings) },
+  const choice = await ask(
+    {
+      message: vscode.l10n.t('Reset session "{0}"?', sessionName(localizer, session)),
+      detail: resetDetail(localizer, warnings),
+      warning: warnings.length > 0,
+    },
     reset,
   );
   return choice === reset;
@@ -78,11 +81,17 @@ function tellReset(repository: Repository, old: Session, { session, made }: Rese
     return;
   }
   const text = made
-    ? vscode.l10n.t('Session "{0}" starts afresh. The old one is in the trash; its snapshots are kept.', session.name)
-    : vscode.l10n.t('Session "{0}" had been reset already. The fresh one is there; nothing else was made.', old.name);
+    ? vscode.l10n.t(
+        'Session "{0}" starts afresh. The old one is in the trash; its snapshots are kept.',
+        sessionName(localizer, session),
+      )
+    : vscode.l10n.t(
+        'Session "{0}" had been reset already. The fresh one is there; nothing else was made.',
+        sessionName(localizer, old),
+      );
   const newWindow = vscode.l10n.t('Open in New Window');
   const terminal = vscode.l10n.t('Open in Terminal');
-  void vscode.window.showInformationMessage(withoutLinks(text), newWindow, terminal).then(async (choice) => {
+  void tell(text, newWindow, terminal).then(async (choice) => {
     if (choice === newWindow) {
       await vscode.commands.executeCommand('bulkhead.openSessionInNewWindow', sessionRow(repository, session));
     } else if (choice === terminal) {

@@ -2,11 +2,13 @@ import * as vscode from 'vscode';
 import { systemClock } from '../base/clock';
 import { DisposableStore, type Disposable } from '../base/disposable';
 import type { Session } from '../session/api';
+import { sessionName } from './labels';
+import { warn } from './messages';
 import type { Repositories } from './repositories';
 import type { Repository } from './repository';
-import { withoutLinks } from './safeText';
 import type { ErrorDisplay } from './showError';
 import { SuccessorWatch } from './successorWatch';
+import { localizer } from './textContext';
 import { sessionRow } from './treeNodes';
 
 /** In a window whose session was reset, here or elsewhere, nothing is recorded any more: says so, and offers the fresh one. */
@@ -65,9 +67,9 @@ export class SuccessorOffer implements Disposable {
     const open = vscode.l10n.t('Open the New One');
     const text = vscode.l10n.t(
       'Session "{0}" was reset. This window shows the old clone, which is in the trash now: what is saved here is not recorded.',
-      session.name,
+      sessionName(localizer, session),
     );
-    void vscode.window.showWarningMessage(withoutLinks(text), open).then(async (choice) => {
+    void warn(text, open).then(async (choice) => {
       if (choice === open) {
         await vscode.commands.executeCommand('bulkhead.openSessionInThisWindow', sessionRow(repository, session));
       }

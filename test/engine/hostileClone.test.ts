@@ -11,16 +11,7 @@ import { useOwnHome } from '../support/environment';
 import { git, gitLine, tryGit } from '../support/git';
 import { repo } from '../support/repo';
 import { runCli } from '../support/runCli';
-import {
-  checkpoint,
-  cloneOf,
-  contents,
-  EngineWorld,
-  fsck,
-  read,
-  restoreAll,
-  write,
-} from './world';
+import { checkpoint, cloneOf, contents, EngineWorld, fsck, read, restoreAll, write } from './world';
 
 const HOOKS = [
   'applypatch-msg', 'commit-msg', 'fsmonitor-watchman', 'post-applypatch', 'post-checkout', 'post-commit', 'post-index-change', 'post-merge', 'post-receive',

@@ -212,7 +212,12 @@ export const testSteps: readonly Step[] = [
   build,
   buildTests,
   unit,
-  mocha('engine', ['out/test/engine/**/*.test.js'], { needs: ['build'], timeoutMs: 5 * 60_000 }),
+  mocha('engine', ['out/test/engine/!(hostile*|sharedObjects).test.js'], { needs: ['build'], timeoutMs: 5 * 60_000 }),
+  mocha('attacks', ['out/test/engine/{hostile*,sharedObjects}.test.js'], {
+    needs: ['build'],
+    testTimeoutMs: 60_000,
+    timeoutMs: 5 * 60_000,
+  }),
   mocha('command line', ['out/test/cli/**/*.test.js'], { needs: ['build'] }),
   manifest,
   mocha('rules', ['out/test/lint/{layers,lint}.test.js'], { testTimeoutMs: 60_000 }),
