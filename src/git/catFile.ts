@@ -81,7 +81,7 @@ function sizeParser(name: string): AnswerParser<Omit<Header, 'oid'> | undefined>
   }));
 }
 
-/** Reads objects and refs of one repository through a warm `cat-file --batch`. Safe to repeat, so a lost process is tried once more. */
+/** Reads objects and refs of one repository through a warm `cat-file --batch`. A read has no effect, so one that was lost with its process is sent again. */
 export class CatFile {
   readonly #git: Git;
   readonly #gitDir: string;
@@ -91,8 +91,8 @@ export class CatFile {
   constructor(git: Git, gitDir: string, env: Readonly<Record<string, string>> = {}) {
     this.#git = git;
     this.#gitDir = gitDir;
-    this.#batch = new GitProcess(git, [`--git-dir=${gitDir}`, 'cat-file', '--batch'], { env });
-    this.#check = new GitProcess(git, [`--git-dir=${gitDir}`, 'cat-file', '--batch-check'], { env });
+    this.#batch = new GitProcess(git, [`--git-dir=${gitDir}`, 'cat-file', '--batch'], { env, repeats: true });
+    this.#check = new GitProcess(git, [`--git-dir=${gitDir}`, 'cat-file', '--batch-check'], { env, repeats: true });
   }
 
   /**
@@ -101,7 +101,7 @@ export class CatFile {
    * @throws BulkheadError `object-missing`, `ref-damaged` for a ref that is there and leads nowhere
    */
   async read(name: string): Promise<GitObject | undefined> {
-    const object = await again(() => this.#batch.request(`${name}\n`, objectParser(name)));
+    const object = await this.#batch.request(`${name}\n`, objectParser(name));
     return object === undefined && name.startsWith('refs/') ? this.#doubted(name) : object;
   }
 
@@ -115,7 +115,7 @@ export class CatFile {
       return undefined;
     }
     // Asked once more: it may have been made in between.
-    const object = await again(() => this.#batch.request(`${ref}\n`, objectParser(ref)));
+    const object = await this.#batch.request(`${ref}\n`, objectParser(ref));
     if (object !== undefined) {
       return object;
     }
@@ -139,7 +139,7 @@ export class CatFile {
 
   /** Type and size in bytes without the content. */
   info(name: string): Promise<{ readonly type: ObjectType; readonly size: number } | undefined> {
-    return again(() => this.#check.request(`${name}\n`, sizeParser(name)));
+    return this.#check.request(`${name}\n`, sizeParser(name));
   }
 
   get pids(): readonly number[] {
@@ -159,17 +159,5 @@ async function isFile(path: string): Promise<boolean> {
       return false;
     }
     throw ioError('look at', path, error);
-  }
-}
-
-/** A read has no effect, so one that was lost with its process may be sent again. */
-export async function again<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (error instanceof GitError && error.code === 'git-process-lost') {
-      return work();
-    }
-    throw error;
   }
 }

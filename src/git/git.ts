@@ -1,10 +1,10 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { access, constants, realpath, stat } from 'node:fs/promises';
 import { delimiter, isAbsolute, join, sep } from 'node:path';
 import type { Clock } from '../base/clock';
 import type { Log } from '../base/log';
 import { type Environment, ownEnvironment, userEnvironment } from './gitEnvironment';
-import { CancelledError, endOfStderr, GitError } from './gitError';
+import { CancelledError, endOfStderr, GitError, hasPipes, launchError } from './gitError';
 import { type GitVersion, isAtLeast, OLDEST_GIT, parseGitVersion } from './gitVersion';
 import { ignoreClosedInput } from './ignoreClosedInput';
 
@@ -101,12 +101,20 @@ export class Git {
 
   #spawn(args: readonly string[], env: Environment, options: RunOptions): Promise<RunResult> {
     return new Promise((resolve, reject) => {
-      const child = spawn(this.path, [...args], {
-        cwd: options.cwd,
-        env,
-        windowsHide: true,
-        stdio: ['pipe', 'pipe', 'pipe'],
-      });
+      const failed = (cause: unknown): void => {
+        reject(launchError(cause, this.path, options.cwd));
+      };
+      let child: ChildProcessWithoutNullStreams;
+      try {
+        child = spawn(this.path, [...args], { cwd: options.cwd, env, windowsHide: true, stdio: 'pipe' });
+      } catch (error) {
+        failed(error);
+        return;
+      }
+      if (!hasPipes(child)) {
+        child.on('error', failed);
+        return;
+      }
       const stdout: Buffer[] = [];
       let size = 0;
       let stderr = '';
@@ -131,12 +139,7 @@ export class Git {
       });
       child.on('error', (cause) => {
         options.signal?.removeEventListener('abort', abort);
-        reject(
-          new GitError('git-launch-failed', `git could not be started: ${cause.message}`, {
-            data: { path: this.path },
-            cause,
-          }),
-        );
+        failed(cause);
       });
       child.on('close', (code, killedBy) => {
         options.signal?.removeEventListener('abort', abort);

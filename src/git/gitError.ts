@@ -1,4 +1,6 @@
-import { BulkheadError, type ErrorData } from '../base/errors';
+import type { ChildProcess } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { BulkheadError, errnoOf, type ErrorData, messageOf } from '../base/errors';
 
 export type GitErrorCode =
   | 'git-not-found'
@@ -31,6 +33,40 @@ export class CancelledError extends BulkheadError {
     this.name = 'CancelledError';
   }
 }
+
+/** When a process has no descriptor left, Node gives a child without pipes, and it never emits `close`. */
+export function hasPipes(child: ChildProcess): boolean {
+  return (child.stdin as ChildProcess['stdin'] | undefined) !== undefined;
+}
+
+/** Why git could not be started: its folder is gone, this machine has nothing left to give, or there is no such program. */
+export function launchError(cause: unknown, path: string, cwd: string | undefined): BulkheadError {
+  const errno = errnoOf(cause);
+  if (cwd !== undefined && errno === 'ENOENT' && !existsSync(cwd)) {
+    // Node blames the program.
+    return new BulkheadError('io', 'folder-gone', `The folder ${cwd} is not there any more. Nothing was changed.`, {
+      data: { path: cwd },
+      cause,
+    });
+  }
+  const scarce = errno === undefined ? undefined : SCARCE[errno];
+  if (errno !== undefined && scarce !== undefined) {
+    return new BulkheadError(
+      'io',
+      `io-${errno.toLowerCase()}`,
+      `git could not be started: ${scarce}. Nothing was changed; close something and try again.`,
+      { data: { path, errno }, cause },
+    );
+  }
+  return new GitError('git-launch-failed', `git could not be started: ${messageOf(cause)}`, { data: { path }, cause });
+}
+
+const SCARCE: Readonly<Record<string, string>> = {
+  EMFILE: 'too many files are open in this process',
+  ENFILE: 'too many files are open on this machine',
+  EAGAIN: 'too many processes are running',
+  ENOMEM: 'there is no memory left',
+};
 
 /** The last lines of what git wrote to stderr, without the progress lines that end with a carriage return. */
 export function endOfStderr(stderr: string): string {

@@ -3,7 +3,8 @@ import { Deferred } from '../base/async';
 import type { Disposable } from '../base/disposable';
 import type { Git } from './git';
 import type { Environment } from './gitEnvironment';
-import { endOfStderr, GitError } from './gitError';
+import type { BulkheadError } from '../base/errors';
+import { endOfStderr, GitError, hasPipes, launchError } from './gitError';
 import { ignoreClosedInput } from './ignoreClosedInput';
 
 /**
@@ -15,8 +16,11 @@ export type AnswerParser<T> = (
 ) => { readonly value: T; readonly used: number } | { readonly need: number };
 
 interface Pending {
+  readonly bytes: Buffer | string;
   readonly parse: AnswerParser<unknown>;
   readonly deferred: Deferred<unknown>;
+  /** Children that ended while they worked at this. */
+  losses: number;
 }
 
 /** One child with what was asked of it and what it answered so far. */
@@ -28,18 +32,27 @@ interface Run {
   size: number;
   need: number;
   stderr: string;
+  /** It gave at least one answer. */
+  useful: boolean;
   /** An answer could not be understood: what follows cannot be told apart from it any more. */
   garbled: boolean;
   /** We asked it to end. */
   stopping: boolean;
 }
 
-const LOSSES_PER_MINUTE = 30;
+/** A request that made git exit so often is taken for the reason: the same bytes lead to the same exit. */
+const EXITS = 2;
+/** So often a request is sent again when git was killed, which says nothing about the request. */
+const KILLS = 8;
+/** So many children in a row that ended before their first answer: git does not work here. */
+const USELESS = 8;
+const FIRST_PAUSE_MS = 10;
+const LONGEST_PAUSE_MS = 1000;
 
 /**
  * One long-lived git that answers requests in the order sent. It starts with the first request and stops by itself
- * when nothing was asked for a while. When the child ends, every request without an answer rejects with
- * `git-process-lost`; the next request starts a new one.
+ * when nothing was asked for a while. When the child ends unasked, a new one takes over: at once after one that did some
+ * work, after a growing pause when it ended before its first answer.
  */
 export class GitProcess {
   readonly #git: Git;
@@ -48,16 +61,23 @@ export class GitProcess {
   readonly #env: Environment;
   readonly #idleMs: number;
   readonly #endsOnFailure: boolean;
+  readonly #repeats: boolean;
   #run: Run | undefined;
   /** Children that were asked to end and have not ended yet; they still answer what they were asked before. */
   readonly #leaving = new Set<Run>();
   #idle: Disposable | undefined;
-  #losses: number[] = [];
-  #lastStderr = '';
+  /** Children in a row that ended unasked before their first answer. */
+  #useless = 0;
+  /** No child is started while it lasts. A length of time and no moment: a clock that jumps cannot make it longer. */
+  #pause: Disposable | undefined;
+  /** What was asked while there was no child. */
+  #waiting: Pending[] = [];
 
   /**
-   * @param options.endsOnFailure this command ends when a request fails (a lost race, a file that vanished): that is its way
+   * @param options.endsOnFailure this command exits when a request fails (a lost race, a file that vanished): that is its way
    * to answer, and says nothing about the health of git
+   * @param options.repeats asking twice does no harm: what was not answered by a child that was lost is asked again, a bounded
+   * number of times. Without it every loss is told to whoever asked.
    */
   constructor(
     git: Git,
@@ -67,6 +87,7 @@ export class GitProcess {
       readonly env?: Environment;
       readonly idleMs?: number;
       readonly endsOnFailure?: boolean;
+      readonly repeats?: boolean;
     } = {},
   ) {
     this.#git = git;
@@ -75,6 +96,7 @@ export class GitProcess {
     this.#env = options.env === undefined ? git.environment : { ...git.environment, ...options.env };
     this.#idleMs = options.idleMs ?? 60_000;
     this.#endsOnFailure = options.endsOnFailure ?? false;
+    this.#repeats = options.repeats ?? false;
   }
 
   /** Process id of the running child, if any. */
@@ -84,29 +106,35 @@ export class GitProcess {
 
   /**
    * Sends one request and waits for its answer.
-   * @throws GitError `git-process-lost` with the exit code and the end of stderr; `git-launch-failed`
+   * @throws GitError `git-process-lost` with arguments, exit code or signal, and the end of stderr; BulkheadError when git
+   * cannot be started
    */
   async request<T>(bytes: Buffer | string, parse: AnswerParser<T>): Promise<T> {
-    const run = this.#run ?? this.#start();
-    this.#idle?.dispose();
-    const pending: Pending = { parse, deferred: new Deferred() };
-    run.pending.push(pending);
-    run.child.stdin.write(bytes);
+    const pending: Pending = { bytes, parse, deferred: new Deferred(), losses: 0 };
+    this.#send(pending);
     return (await pending.deferred.promise) as T;
   }
 
-  #start(): Run {
-    const now = this.#git.clock.now();
-    this.#losses = this.#losses.filter((time) => now - time < 60_000);
-    if (this.#losses.length >= LOSSES_PER_MINUTE) {
-      throw new GitError(
-        'git-process-lost',
-        `git ${this.#args.join(' ')} ended ${String(LOSSES_PER_MINUTE)} times within a minute. ${this.#lastStderr}`,
-        {
-          data: { args: [...this.#args], stderr: this.#lastStderr },
-        },
-      );
+  #send(pending: Pending): void {
+    if (this.#pause !== undefined) {
+      this.#waiting.push(pending);
+      return;
     }
+    let run: Run;
+    try {
+      run = this.#run ?? this.#start();
+    } catch (error) {
+      pending.deferred.reject(launchError(error, this.#git.path, this.#cwd));
+      return;
+    }
+    this.#idle?.dispose();
+    run.pending.push(pending);
+    if (hasPipes(run.child)) {
+      run.child.stdin.write(pending.bytes);
+    }
+  }
+
+  #start(): Run {
     const child = spawn(this.#git.path, [...this.#args], {
       cwd: this.#cwd,
       env: this.#env,
@@ -123,10 +151,24 @@ export class GitProcess {
       size: 0,
       need: 1,
       stderr: '',
+      useful: false,
       garbled: false,
       stopping: false,
     };
     this.#run = run;
+    const end = (code: number | null, signal: string | null): void => {
+      this.#lost(run, code, signal, launchFault);
+      ended.resolve(null);
+    };
+    child.on('error', (error) => {
+      launchFault = error;
+      if (!hasPipes(child)) {
+        end(null, null);
+      }
+    });
+    if (!hasPipes(child)) {
+      return run;
+    }
     ignoreClosedInput(child.stdin);
     child.stdout.on('data', (chunk: Buffer) => {
       this.#receive(run, chunk);
@@ -134,13 +176,7 @@ export class GitProcess {
     child.stderr.on('data', (chunk: Buffer) => {
       run.stderr = (run.stderr + chunk.toString('utf8')).slice(-65536);
     });
-    child.on('error', (error) => {
-      launchFault = error;
-    });
-    child.on('close', (code, signal) => {
-      this.#lost(run, code, signal, launchFault);
-      ended.resolve(null);
-    });
+    child.on('close', end);
     return run;
   }
 
@@ -177,6 +213,8 @@ export class GitProcess {
       run.size = rest.length;
       run.need = 1;
       run.pending.shift();
+      run.useful = true;
+      this.#useless = 0;
       pending.deferred.resolve(answer.value);
     }
     if (run.pending.length === 0 && run === this.#run) {
@@ -210,29 +248,71 @@ export class GitProcess {
       this.#run = undefined;
       this.#idle?.dispose();
     }
-    const stderr = endOfStderr(run.stderr);
-    this.#lastStderr = stderr;
-    if (!run.stopping && !this.#endsOnFailure) {
-      this.#losses.push(this.#git.clock.now());
+    const isAnswer = this.#endsOnFailure && code !== null && launchFault === undefined;
+    if (!run.useful && !run.stopping && !run.garbled && !isAnswer) {
+      this.#useless++;
     }
-    const { pending } = run;
+    const lost = run.pending;
     run.pending = [];
-    if (pending.length === 0) {
+    if (launchFault !== undefined) {
+      this.#rejectAll(lost, launchError(launchFault, this.#git.path, this.#cwd));
+    } else if (!this.#repeats) {
+      for (const { deferred } of lost.splice(0)) {
+        deferred.reject(this.#lossError(run, code, signal));
+      }
+    } else if (this.#useless >= USELESS) {
+      this.#rejectAll(lost, this.#lossError(run, code, signal));
+    } else {
+      this.#blameFirst(lost, run, code, signal);
+    }
+    if (this.#useless > 0) {
+      this.#waiting.unshift(...lost);
+      this.#takeBreath();
+    } else {
+      for (const pending of lost) {
+        this.#send(pending);
+      }
+    }
+  }
+
+  /** Git answers in order, so it was at work on the first one; the others are not to blame. */
+  #blameFirst(lost: Pending[], run: Run, code: number | null, signal: string | null): void {
+    const [first] = lost;
+    if (first === undefined || run.garbled) {
       return;
     }
-    const error =
-      launchFault === undefined
-        ? new GitError(
-            'git-process-lost',
-            `git ${this.#args.join(' ')} ended (${signal ?? `exit code ${String(code)}`}). ${stderr}`,
-            {
-              data: { args: [...this.#args], exit: code, signal, stderr },
-            },
-          )
-        : new GitError('git-launch-failed', `git could not be started: ${launchFault.message}`, { cause: launchFault });
-    for (const { deferred } of pending) {
+    first.losses++;
+    if (first.losses >= (code === null ? KILLS : this.#endsOnFailure ? 1 : EXITS)) {
+      lost.shift();
+      first.deferred.reject(this.#lossError(run, code, signal));
+    }
+  }
+
+  /** Also what waits for the next child: that one would not fare better, and nobody is to wait for ever. */
+  #rejectAll(lost: Pending[], error: BulkheadError): void {
+    for (const { deferred } of [...lost.splice(0), ...this.#waiting.splice(0)]) {
       deferred.reject(error);
     }
+  }
+
+  #lossError(run: Run, code: number | null, signal: string | null): GitError {
+    const stderr = endOfStderr(run.stderr);
+    const how = signal ?? `exit code ${String(code)}`;
+    const often = this.#useless > 1 ? `, for the ${String(this.#useless)}th time in a row before it answered` : '';
+    return new GitError('git-process-lost', `git ${this.#args.join(' ')} ended (${how}${often}). ${stderr}`.trim(), {
+      data: { args: [...this.#args], exit: code, signal, stderr },
+    });
+  }
+
+  #takeBreath(): void {
+    this.#pause?.dispose();
+    const ms = Math.min(FIRST_PAUSE_MS * 2 ** (this.#useless - 1), LONGEST_PAUSE_MS);
+    this.#pause = this.#git.clock.schedule(ms, () => {
+      this.#pause = undefined;
+      for (const pending of this.#waiting.splice(0)) {
+        this.#send(pending);
+      }
+    });
   }
 
   /**

@@ -1,11 +1,11 @@
 import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import { BulkheadError } from '../base/errors';
 import { type Oid, zeroOid, type ObjectFormat } from '../core/objectId';
 import type { CatFile } from './catFile';
 import type { Git } from './git';
 import { faultInStderr, GitError } from './gitError';
 import { type AnswerParser, GitProcess } from './gitProcess';
+import { lockFileOf, removeLeftLocks } from './leftLocks';
 
 /** One move of a ref. The old oid is required: a blind write cannot be expressed. Null means absent; equal ones only check. */
 export interface RefMove {
@@ -19,16 +19,13 @@ export type RefUpdateResult =
   /** Another writer moved a ref first; `actual` is where it stands now. */
   | { readonly kind: 'moved'; readonly ref: string; readonly actual: Oid | null }
   /** Somebody holds git's own lock file of the ref; it may be left over from a killed git. */
-  | {
-      readonly kind: 'locked';
-      readonly ref: string;
-      readonly lockFile: string;
-      readonly ageMs: number;
-      /** A git of ours was killed, and the file was made while its transaction ran. */
-      readonly isOurs: boolean;
-    };
+  | { readonly kind: 'locked'; readonly ref: string; readonly lockFile: string; readonly ageMs: number };
 
-const CLOCK_STEP_MS = 20;
+/** So often a transaction is carried out anew whose git was killed before it did anything. */
+const KILLED_TRIES = 8;
+
+const LOCK_FILE = /Unable to create '(.*\.lock)': File exists/;
+
 const DONE = 'start: ok\nprepare: ok\ncommit: ok\n';
 
 const parseDone: AnswerParser<true> = (bytes) => {
@@ -46,7 +43,8 @@ const parseDone: AnswerParser<true> = (bytes) => {
 
 /**
  * Moves refs of one repository by compare-and-swap through a warm `update-ref --stdin`, several refs as one transaction.
- * A transaction is never sent again by itself: after a failure its fate is read from the refs.
+ * A transaction is never sent again blindly: after a failure its fate is read from the refs, and only one that is known to
+ * have done nothing, because its git was killed, is carried out again.
  */
 export class UpdateRef {
   readonly #process: GitProcess;
@@ -54,8 +52,6 @@ export class UpdateRef {
   readonly #format: ObjectFormat;
   readonly #reader: CatFile;
   readonly #git: Git;
-  /** When a transaction ran whose git was killed: lock files of that time are its. */
-  #killed: { readonly from: number; readonly to: number } | undefined;
   #tail: Promise<unknown> = Promise.resolve();
 
   constructor(git: Git, gitDir: string, format: ObjectFormat, reader: CatFile) {
@@ -83,7 +79,6 @@ export class UpdateRef {
   }
 
   async #move(moves: readonly RefMove[]): Promise<RefUpdateResult> {
-    const started = this.#git.clock.now();
     const zero = zeroOid(this.#format);
     const commands = moves.map(({ ref, from, to }) => {
       if (from === to) {
@@ -91,35 +86,72 @@ export class UpdateRef {
       }
       return to === null ? `delete ${ref} ${from ?? zero}\n` : `update ${ref} ${to} ${from ?? zero}\n`;
     });
-    try {
-      await this.#process.request(`start\n${commands.join('')}prepare\ncommit\n`, parseDone);
-      return { kind: 'done' };
-    } catch (error) {
-      if (!(error instanceof GitError) || error.code !== 'git-process-lost') {
-        throw error;
+    const request = `start\n${commands.join('')}prepare\ncommit\n`;
+    for (let attempt = 1; ; attempt++) {
+      const sent = this.#git.clock.now();
+      try {
+        await this.#process.request(request, parseDone);
+        return { kind: 'done' };
+      } catch (error) {
+        if (!(error instanceof GitError) || error.code !== 'git-process-lost') {
+          throw error;
+        }
+        if (typeof error.data['signal'] !== 'string') {
+          return await this.#explain(moves, error);
+        }
+        // Somebody killed it. Its fate is in the refs, and its lock files would stop everybody.
+        await removeLeftLocks(this.#git, this.#gitDir, moves, sent);
+        const fate = await this.#fate(moves);
+        if (fate !== 'untouched') {
+          return fate;
+        }
+        if (attempt === KILLED_TRIES) {
+          throw error;
+        }
+        // It is gone and did nothing, so this is the first time that anybody can carry it out.
       }
-      return this.#explain(moves, error, started);
     }
   }
 
-  /** Facts before messages: where the refs stand tells more than what git printed. */
-  async #explain(moves: readonly RefMove[], error: GitError, started: number): Promise<RefUpdateResult> {
-    if (typeof error.data['signal'] === 'string') {
-      // A git that ends by itself takes its lock files along. The clock of files ticks in steps of some milliseconds.
-      this.#killed = { from: started - CLOCK_STEP_MS, to: this.#git.clock.now() + CLOCK_STEP_MS };
+  /** Where the refs stand after a child that was killed. */
+  async #fate(moves: readonly RefMove[]): Promise<RefUpdateResult | 'untouched'> {
+    const actual = await this.#read(moves);
+    let isDone = true;
+    for (const [index, { from, to }] of moves.entries()) {
+      const now = actual[index] ?? null;
+      // Another writer may have built on it already.
+      isDone &&= now === to || from === to || (to !== null && now !== null && (await this.#isAncestor(to, now)));
     }
-    const actual = await Promise.all(moves.map(async ({ ref }) => (await this.#reader.read(ref))?.oid ?? null));
+    return isDone && moves.some(({ from, to }) => from !== to)
+      ? { kind: 'done' }
+      : (firstMoved(moves, actual) ?? 'untouched');
+  }
+
+  #read(moves: readonly RefMove[]): Promise<(Oid | null)[]> {
+    return Promise.all(moves.map(async ({ ref }) => (await this.#reader.read(ref))?.oid ?? null));
+  }
+
+  async #isAncestor(old: Oid, now: Oid): Promise<boolean> {
+    const args = [`--git-dir=${this.#gitDir}`, 'merge-base', '--is-ancestor', old, now];
+    // 128: one of them is no commit.
+    return (await this.#git.run(args, { expect: [0, 1, 128] })).code === 0;
+  }
+
+  /** Facts before messages: where the refs stand tells more than what git printed. */
+  async #explain(moves: readonly RefMove[], error: GitError): Promise<RefUpdateResult> {
+    const actual = await this.#read(moves);
     if (moves.every(({ to }, index) => actual[index] === to)) {
-      // The child was lost after the commit.
+      // It was lost after the commit.
       return { kind: 'done' };
     }
-    const index = moves.findIndex(({ from }, at) => actual[at] !== from);
-    const movedRef = moves[index];
-    if (movedRef !== undefined) {
-      return { kind: 'moved', ref: movedRef.ref, actual: actual[index] ?? null };
+    const moved = firstMoved(moves, actual);
+    if (moved !== undefined) {
+      return moved;
     }
     const stderr = typeof error.data['stderr'] === 'string' ? error.data['stderr'] : '';
-    switch (faultInStderr(stderr)) {
+    const fault = faultInStderr(stderr);
+    const [first] = moves;
+    switch (fault) {
       case 'no-space':
         throw new BulkheadError(
           'io',
@@ -154,20 +186,22 @@ export class UpdateRef {
       case undefined:
         break;
     }
-    // Removing a ref that is packed takes a lock file of its own.
-    for (const ref of [...moves.map((move) => move.ref), 'packed-refs']) {
-      const lockFile = join(this.#gitDir, `${ref}.lock`);
+    const files = moves.map(({ ref }) => ({ ref, lockFile: lockFileOf(this.#gitDir, ref) }));
+    const named = LOCK_FILE.exec(stderr)?.[1];
+    if (named !== undefined && !files.some(({ lockFile }) => lockFile === named)) {
+      // Not of one ref: every deletion takes that of the packed refs.
+      files.unshift({ ref: 'packed-refs', lockFile: named });
+    }
+    for (const { ref, lockFile } of files) {
       try {
         const { mtimeMs } = await stat(lockFile);
-        const isOurs = this.#killed !== undefined && mtimeMs >= this.#killed.from && mtimeMs <= this.#killed.to;
-        return { kind: 'locked', ref, lockFile, ageMs: Math.max(0, this.#git.clock.now() - mtimeMs), isOurs };
+        return { kind: 'locked', ref, lockFile, ageMs: Math.max(0, this.#git.clock.now() - mtimeMs) };
       } catch {
         // No lock file of this ref; the next one may have one.
       }
     }
-    if (faultInStderr(stderr) === 'locked') {
+    if (fault === 'locked') {
       // It was there when git looked and is gone now: as good as a lost race.
-      const [first] = moves;
       return { kind: 'moved', ref: first?.ref ?? '', actual: actual[0] ?? null };
     }
     throw error;
@@ -176,4 +210,13 @@ export class UpdateRef {
   stop(): Promise<void> {
     return this.#process.stop();
   }
+}
+
+function firstMoved(
+  moves: readonly RefMove[],
+  actual: readonly (Oid | null)[],
+): Extract<RefUpdateResult, { readonly kind: 'moved' }> | undefined {
+  const index = moves.findIndex(({ from }, at) => actual[at] !== from);
+  const move = moves[index];
+  return move === undefined ? undefined : { kind: 'moved', ref: move.ref, actual: actual[index] ?? null };
 }

@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { splitNul } from '../base/bytes';
 import { type Oid } from '../core/objectId';
 import { displayPath, isUtf8Path, type RepoPath, pathBytes, repoPathFromBytes } from '../core/repoPath';
-import { again } from './catFile';
 import type { Git } from './git';
 import { GitError } from './gitError';
 import { type AnswerParser, GitProcess } from './gitProcess';
@@ -46,6 +45,7 @@ export class CheckIgnore {
     this.#process = new GitProcess(git, [...siteArgs(site), 'check-ignore', '-z', '-v', '-n', '--stdin'], {
       cwd: site.workTree,
       env: { GIT_INDEX_FILE: `${site.gitDir}/no-index` },
+      repeats: true,
     });
   }
 
@@ -60,7 +60,7 @@ export class CheckIgnore {
     );
     // Git takes what it is asked about for pathspecs, and refuses the literal kind here: `:(top)x` is a name to us.
     const name = Buffer.concat([Buffer.from('./'), pathBytes(path), Buffer.of(0)]);
-    return again(() => this.#process.request(name, parse));
+    return this.#process.request(name, parse);
   }
 
   stop(): Promise<void> {
@@ -87,6 +87,7 @@ export class CheckAttr {
     this.#process = new GitProcess(git, [...siteArgs(site), 'check-attr', '-z', '--stdin', ...ATTRIBUTES], {
       cwd: site.workTree,
       env: { GIT_INDEX_FILE: `${site.gitDir}/no-index` },
+      repeats: true,
     });
   }
 
@@ -99,7 +100,7 @@ export class CheckAttr {
       const value = (index: number): string => fields[index * 3 + 2]?.toString('utf8') ?? 'unspecified';
       return { text: value(0), eol: value(1), crlf: value(2), filter: value(3), encoding: value(4), ident: value(5) };
     });
-    return again(() => this.#process.request(Buffer.concat([pathBytes(path), Buffer.of(0)]), parse));
+    return this.#process.request(Buffer.concat([pathBytes(path), Buffer.of(0)]), parse);
   }
 
   stop(): Promise<void> {
@@ -151,6 +152,8 @@ export class HashObject {
       cwd: site.workTree,
       env: { GIT_INDEX_FILE: `${site.gitDir}/no-index` },
       endsOnFailure: true,
+      // A blob that was written already is written once.
+      repeats: true,
     });
   }
 
@@ -186,6 +189,7 @@ export class SmudgedContent {
     this.#process = new GitProcess(git, [...siteArgs(site), 'cat-file', '--batch', '--filters'], {
       cwd: site.workTree,
       env: { GIT_INDEX_FILE: `${site.gitDir}/no-index` },
+      repeats: true,
     });
   }
 
@@ -215,24 +219,22 @@ export class SmudgedContent {
     const end = `end-${randomBytes(12).toString('hex')}`;
     const request = Buffer.concat([Buffer.from(`${oid} `), pathBytes(path), Buffer.from(`\n${end}\n`)]);
     const mark = Buffer.from(`\n${end} missing\n`);
-    return again(() =>
-      this.#process.request(request, (bytes): ReturnType<AnswerParser<Buffer>> => {
-        const lineEnd = bytes.indexOf(10);
-        if (lineEnd === -1) {
-          return { need: bytes.length + 1 };
-        }
-        const header = /^[0-9a-f]{40,64} blob \d+$/.exec(bytes.toString('latin1', 0, lineEnd));
-        if (header === null) {
-          throw new GitError('git-output-invalid', `git cat-file gave no content for ${oid}`, {
-            data: { line: bytes.toString('latin1', 0, Math.min(lineEnd, 200)) },
-          });
-        }
-        const markAt = bytes.indexOf(mark, lineEnd);
-        return markAt === -1
-          ? { need: bytes.length + 1 }
-          : { value: Buffer.from(bytes.subarray(lineEnd + 1, markAt)), used: markAt + mark.length };
-      }),
-    );
+    return this.#process.request(request, (bytes): ReturnType<AnswerParser<Buffer>> => {
+      const lineEnd = bytes.indexOf(10);
+      if (lineEnd === -1) {
+        return { need: bytes.length + 1 };
+      }
+      const header = /^[0-9a-f]{40,64} blob \d+$/.exec(bytes.toString('latin1', 0, lineEnd));
+      if (header === null) {
+        throw new GitError('git-output-invalid', `git cat-file gave no content for ${oid}`, {
+          data: { line: bytes.toString('latin1', 0, Math.min(lineEnd, 200)) },
+        });
+      }
+      const markAt = bytes.indexOf(mark, lineEnd);
+      return markAt === -1
+        ? { need: bytes.length + 1 }
+        : { value: Buffer.from(bytes.subarray(lineEnd + 1, markAt)), used: markAt + mark.length };
+    });
   }
 
   stop(): Promise<void> {

@@ -3,7 +3,6 @@ import { readdir, stat, unlink, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { wait } from '../base/clock';
 import { errnoOf, ioError, isAbsent, messageOf } from '../base/errors';
-import type { RefUpdateResult } from '../git/updateRef';
 import type { Host } from './host';
 import { livenessOfOwner, ownedName } from './ownedNames';
 
@@ -13,9 +12,10 @@ const GUARD_STALE_MS = 10_000;
 const PREFIX = 'git';
 
 /**
- * Removes lock files of refs that a killed git has left, on proof only: its own process was killed, or every other process
- * that moves refs in this store is dead and one of them was there when the lock was made. Each process leaves its name in the
- * folder of locks for that. Without proof the file stays until it is old, which is for its finder to judge.
+ * Removes lock files of refs that the git of another, killed process has left, on proof only: every other process that moves
+ * refs in this store is dead, and one of them was there when the lock was made. Each process leaves its name in the folder of
+ * locks for that. Without proof the file stays until it is old, which is for its finder to judge. (What a killed git of this
+ * process leaves, `UpdateRef` removes.)
  */
 export class LeftRefLocks {
   readonly #host: Host;
@@ -59,15 +59,12 @@ export class LeftRefLocks {
    * @returns whether it is gone
    * @throws BulkheadError of kind `io`
    */
-  async remove({
-    lockFile,
-    isOurs,
-  }: Pick<Extract<RefUpdateResult, { readonly kind: 'locked' }>, 'lockFile' | 'isOurs'>): Promise<boolean> {
+  async remove(lockFile: string): Promise<boolean> {
     const found = await look(lockFile);
     if (found === undefined) {
       return true;
     }
-    if (!isOurs && !(await this.#isByDead(found.mtimeMs))) {
+    if (!(await this.#isByDead(found.mtimeMs))) {
       return false;
     }
     const left = found.mtimeMs + GRACE_MS - this.#host.clock.now();
@@ -149,7 +146,7 @@ export class LeftRefLocks {
     const files = await readdir(join(gitDir, 'refs'), { recursive: true });
     for (const file of [...files.map((name) => join('refs', name)), 'packed-refs.lock']) {
       if (file.endsWith('.lock')) {
-        await this.remove({ lockFile: join(gitDir, file), isOurs: false });
+        await this.remove(join(gitDir, file));
       }
     }
     for (const name of await this.#names()) {

@@ -181,7 +181,7 @@ export class SnapshotStore {
     // A git that was killed leaves one lock file for each ref of its transaction.
     for (
       let left = moves.length;
-      left > 0 && result.kind === 'locked' && (await this.#leftLocks.remove(result));
+      left > 0 && result.kind === 'locked' && (await this.#leftLocks.remove(result.lockFile));
       left--
     ) {
       result = await updater.move(moves);
