@@ -3,7 +3,7 @@ import { Deferred } from '../base/async';
 import type { Disposable } from '../base/disposable';
 import type { Git } from './git';
 import type { Environment } from './gitEnvironment';
-import type { BulkheadError } from '../base/errors';
+import { type BulkheadError, messageOf } from '../base/errors';
 import { endOfStderr, GitError, hasPipes, launchError } from './gitError';
 import { ignoreClosedInput } from './ignoreClosedInput';
 
@@ -113,6 +113,20 @@ export class GitProcess {
     const pending: Pending = { bytes, parse, deferred: new Deferred(), losses: 0 };
     this.#send(pending);
     return (await pending.deferred.promise) as T;
+  }
+
+  /** Starts the child that the next request needs, while the caller still has something else to do. */
+  warm(): void {
+    if (this.#run !== undefined || this.#pause !== undefined) {
+      return;
+    }
+    try {
+      this.#start();
+      this.#rest();
+    } catch (error) {
+      // The request itself tells.
+      this.#git.log.debug(`git ${this.#args.join(' ')} was not started: ${messageOf(error)}`);
+    }
   }
 
   #send(pending: Pending): void {

@@ -184,12 +184,17 @@ export class SessionService {
   /** What the newest snapshot tells: where the session stands, and how many snapshots it has. */
   async newestFacts(session: string): Promise<Pick<Session, 'snapshots' | 'newest' | 'newestTime' | 'newestTree'>> {
     const newest = await this.#reader.newest(session);
-    const commit = newest === null ? undefined : await this.#reader.commit(newest);
+    const commit = newest === null ? undefined : await this.#reader.nearest(newest);
     if (commit === undefined) {
       return { snapshots: 0, newest, newestTime: null, newestTree: null };
     }
     const closed = commit.meta.chain.number === 1 ? 0 : await this.#closedSnapshots(session, commit.meta.chain.number);
-    return { snapshots: closed + commit.meta.chain.ordinal, newest, newestTime: commit.time, newestTree: commit.tree };
+    return {
+      snapshots: closed + commit.meta.chain.ordinal,
+      newest: commit.oid,
+      newestTime: commit.time,
+      newestTree: commit.tree,
+    };
   }
 
   /** Each closed chain's last snapshot knows how many the chain has. */
@@ -206,7 +211,7 @@ export class SessionService {
     ]);
     let count = 0;
     for (const tip of tips.split('\n').filter((oid) => oid !== '')) {
-      count += (await this.#reader.commit(tip))?.meta.chain.ordinal ?? 0;
+      count += (await this.#reader.nearest(tip))?.meta.chain.ordinal ?? 0;
     }
     this.#closed.set(session, { current, count });
     return count;

@@ -11,6 +11,8 @@ import type { SnapshotStore } from './snapshotStore';
 
 const PAGE = 100;
 const DEFAULT_LIMIT = 100;
+/** So many commits of others in a row are passed over; behind more there is somebody's whole history. */
+const MAX_FOREIGN = 1000;
 
 /** A snapshot as its commit tells it, without the counts of lines. */
 export interface SnapshotCommit {
@@ -37,6 +39,8 @@ interface LogRow {
   readonly oid: Oid;
   /** Undefined: not a snapshot of ours. */
   readonly commit: SnapshotCommit | undefined;
+  /** Over the borders of chains. */
+  readonly previous: Oid | null;
   readonly startsChain: boolean;
   readonly counts: Counts;
 }
@@ -51,15 +55,17 @@ function parseLog(text: string): LogRow[] {
       at + LOG_FIELDS,
     );
     const parsed = parseMessage(message);
+    const previous = parents.split(' ').find((parent) => parent !== '') ?? parsed?.meta.previous ?? null;
     rows.push({
       oid,
+      previous,
       commit:
         parsed === undefined
           ? undefined
           : {
               oid,
               tree,
-              previous: parents.split(' ').find((parent) => parent !== '') ?? parsed.meta.previous,
+              previous,
               time: Number(seconds) * 1000,
               subject: parsed.subject,
               meta: parsed.meta,
@@ -111,6 +117,19 @@ export class SnapshotReader {
     };
   }
 
+  /** The snapshot of ours at or before a commit: a foreign hand may have put commits of its own upon one. */
+  async nearest(oid: Oid): Promise<SnapshotCommit | undefined> {
+    let at: Oid | undefined = oid;
+    for (let foreign = 0; at !== undefined && foreign <= MAX_FOREIGN; foreign++) {
+      const found = await this.commit(at);
+      if (found !== undefined) {
+        return found;
+      }
+      at = (await this.#store.commit(at)).parents[0];
+    }
+    return undefined;
+  }
+
   /** From the newest back to (and without) `until`; at most `limit`. */
   async history(
     session: string,
@@ -121,7 +140,7 @@ export class SnapshotReader {
       let oid = await this.newest(session);
       oid !== null && oid !== options.until && found.length < (options.limit ?? Infinity);
     ) {
-      const commit = await this.commit(oid);
+      const commit: SnapshotCommit | undefined = await this.nearest(oid);
       if (commit === undefined) {
         break;
       }
@@ -226,15 +245,20 @@ export class SnapshotReader {
     signal?: AbortSignal,
   ): AsyncGenerator<Snapshot, void> {
     let next: Oid | null = start;
+    let foreign = 0;
     while (next !== null) {
       const page = await this.#log(next, pageSize, signal);
       next = null;
-      for (const { oid, commit, startsChain, counts } of page) {
+      for (const { oid, commit, previous, startsChain, counts } of page) {
+        next = previous;
         if (commit === undefined) {
-          this.#host.log.warn(`${oid} is not a snapshot of ours; the list ends there`);
-          return;
+          if (++foreign > MAX_FOREIGN) {
+            this.#host.log.warn(`${oid} and many before it are not snapshots of ours; the list ends there`);
+            return;
+          }
+          continue;
         }
-        next = commit.previous;
+        foreign = 0;
         if (paths.length === 0 || (await this.#touches(commit, paths))) {
           yield toSnapshot(commit, startsChain ? await this.#countsAtStart(commit) : counts);
         }

@@ -7,7 +7,7 @@ import { parseCommit, type ParsedCommit } from '../core/commitObject';
 import type { RepoPath } from '../core/repoPath';
 import { diffTrees, type TreeChange } from '../core/treeDiff';
 import { findEntry, type TreeEntry } from '../core/treeObject';
-import { CatFile } from '../git/catFile';
+import { CatFile, type GitObject } from '../git/catFile';
 import { formatConfig, type ConfigSection } from '../git/configFile';
 import { LooseObjects } from '../git/looseObjects';
 import { cloneRepository } from '../git/porcelain';
@@ -114,12 +114,17 @@ export class SnapshotStore {
     if (object === undefined) {
       throw missingObject(oid);
     }
-    if (object.type !== 'commit') {
-      throw new BulkheadError('damaged', 'not-a-commit', `The object ${oid} is a ${object.type}, not a commit.`, {
+    return this.parseCommit(object);
+  }
+
+  /** @throws BulkheadError `not-a-commit` */
+  parseCommit({ oid, type, body }: GitObject): ParsedCommit {
+    if (type !== 'commit') {
+      throw new BulkheadError('damaged', 'not-a-commit', `The object ${oid} is a ${type}, not a commit.`, {
         data: { oid },
       });
     }
-    return parseCommit(object.body);
+    return parseCommit(body);
   }
 
   async blob(oid: Oid): Promise<Buffer> {
@@ -172,11 +177,7 @@ export class SnapshotStore {
    */
   async move(owner: string, moves: readonly RefMove[]): Promise<RefUpdateResult> {
     await this.#leftLocks.enter();
-    let updater = this.#updaters.get(owner);
-    if (updater === undefined) {
-      updater = new UpdateRef(this.#host.git, this.gitDir, this.format, this.reader);
-      this.#updaters.set(owner, updater);
-    }
+    const updater = this.#updater(owner);
     let result = await updater.move(moves);
     // A git that was killed leaves one lock file for each ref of its transaction.
     for (
@@ -192,6 +193,20 @@ export class SnapshotStore {
   /** Removes the lock files of refs that killed gits have left. */
   sweepLocks(): Promise<void> {
     return this.#leftLocks.sweep(this.gitDir);
+  }
+
+  /** Tells that a move by this owner is about to come. */
+  prepareMove(owner: string): void {
+    this.#updater(owner).warm();
+  }
+
+  #updater(owner: string): UpdateRef {
+    let updater = this.#updaters.get(owner);
+    if (updater === undefined) {
+      updater = new UpdateRef(this.#host.git, this.gitDir, this.format, this.reader);
+      this.#updaters.set(owner, updater);
+    }
+    return updater;
   }
 
   get pids(): readonly number[] {

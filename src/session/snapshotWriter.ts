@@ -60,6 +60,14 @@ interface Newest {
   readonly chain: ChainPosition | null;
 }
 
+/** What a work tree looked like upon the newest snapshot. */
+interface Built {
+  readonly tree: Oid;
+  readonly edits: PathEdits;
+  readonly skipped: readonly SkippedPath[];
+  readonly rulesChanged: boolean;
+}
+
 type Recorded = CheckpointResult & { readonly rulesChanged: boolean };
 
 type Published =
@@ -222,19 +230,18 @@ export class SnapshotWriter {
     queue: () => Promise<void>,
   ): Promise<Recorded | 'claimed'> {
     let newest = this.#newest ?? (await this.#readNewest());
+    let built: Built | undefined;
     for (let attempt = 1; ; attempt++) {
       if (request.signal?.aborted === true) {
         throw new CancelledError();
       }
       // Asked now that the old value of the ref is known, and answered while the files are read: see FENCES.
-      const [{ tree, edits, skipped, rulesChanged }, isClaimed] = await Promise.all([
-        this.#build(newest, request),
-        this.#isClaimed(request),
-      ]);
-      const answer = (snapshot: Oid | null, current: Oid | null, changes: readonly TreeChange[]): Recorded => ({
+      const [current, isClaimed] = await Promise.all([built ?? this.#build(newest, request), this.#isClaimed(request)]);
+      const { tree, edits, skipped, rulesChanged } = current;
+      const answer = (snapshot: Oid | null, last: Oid | null, changes: readonly TreeChange[]): Recorded => ({
         session: this.#site.session,
         snapshot,
-        newest: current,
+        newest: last,
         tree,
         changed: changes.map(pathChange),
         skipped,
@@ -246,6 +253,7 @@ export class SnapshotWriter {
           return answer(null, newest.oid, []);
         }
         newest = await this.#readNewest();
+        built = undefined;
         continue;
       }
       if (isClaimed) {
@@ -270,8 +278,14 @@ export class SnapshotWriter {
       }
       this.#onWaiting({ what: 'race', holder: this.#describe(await this.#locks.holder(this.#site.session)) });
       await queue();
+      // The lost transaction has ended its git: the next one starts while we wait.
+      this.#store.prepareMove(this.#site.session);
       await wait(this.#host.clock, 1 + this.#host.random.fraction() * 8 * Math.min(attempt, 4));
+      const before = newest;
       newest = await this.#readNewest();
+      // A foreign hand that put a commit with the same tree on top changed nothing that we looked at. Looking again would
+      // take longer than it takes such a hand to do that again, and nobody of us would ever win.
+      built = newest.chain === null && newest.tree === before.tree ? current : undefined;
     }
   }
 
@@ -284,15 +298,7 @@ export class SnapshotWriter {
     return holder === undefined ? 'another writer' : describeHolder(holder, this.#host.clock.now());
   }
 
-  async #build(
-    newest: Newest,
-    request: SnapshotRequest,
-  ): Promise<{
-    readonly tree: Oid;
-    readonly edits: PathEdits;
-    readonly skipped: readonly SkippedPath[];
-    readonly rulesChanged: boolean;
-  }> {
+  async #build(newest: Newest, request: SnapshotRequest): Promise<Built> {
     if (request.paths === undefined) {
       const { tree, captured } = await this.#everything(newest.tree, request.forced, request.signal);
       return { tree, edits: captured.edits, skipped: captured.skipped, rulesChanged: false };
@@ -418,15 +424,16 @@ export class SnapshotWriter {
   }
 
   async #readNewest(): Promise<Newest> {
-    const oid = await this.#store.ref(shadowRef(this.#site.session));
-    if (oid !== this.#newest?.oid) {
+    const found = await this.#store.reader.read(shadowRef(this.#site.session));
+    if (found?.oid !== this.#newest?.oid) {
       this.#base = undefined;
     }
-    if (oid === null) {
+    if (found === undefined) {
       this.#newest = { oid: null, tree: await this.#firstParent(), chain: null };
       return this.#newest;
     }
-    const commit = await this.#store.commit(oid);
+    const { oid } = found;
+    const commit = this.#store.parseCommit(found);
     const parsed = parseMessage(commit.message);
     // A message that cannot be read (a foreign hand) ends the chain: the next snapshot starts a new one behind it.
     this.#newest = { oid, tree: commit.tree, chain: parsed?.meta.chain ?? null };
@@ -448,8 +455,9 @@ export class SnapshotWriter {
     holdsLock: boolean,
   ): Promise<Published> {
     const { session } = this.#site;
-    const time = Math.floor(this.#host.clock.now() / 1000);
-    const { chain, closes } = nextPosition(newest, time);
+    const now = Math.floor(this.#host.clock.now());
+    const time = Math.floor(now / 1000);
+    const { chain, closes } = nextPosition(newest, now);
     const startsChain = closes !== null;
     const head = this.#headNow;
     const person = { name: request.agent, email: `${request.agent}@bulkhead.invalid`, time, offset: '+0000' };
@@ -506,13 +514,15 @@ export class SnapshotWriter {
 }
 
 /** Where the next snapshot stands, and the number of the chain that it closes, if any. */
-function nextPosition(newest: Newest, time: number): { readonly chain: ChainPosition; readonly closes: number | null } {
+function nextPosition(newest: Newest, now: number): { readonly chain: ChainPosition; readonly closes: number | null } {
+  const time = Math.floor(now / 1000);
   if (newest.oid === null) {
     return { chain: firstInChain(time), closes: null };
   }
   if (newest.chain === null) {
     // A foreign hand moved the ref to something that we did not write: close it under a number that no chain of ours gets.
-    return { chain: { number: time + 1, ordinal: 1, started: time }, closes: time };
+    // Milliseconds, because that can happen again in the same second.
+    return { chain: { number: now + 1, ordinal: 1, started: time }, closes: now };
   }
   const next = nextInChain(newest.chain, time);
   return { chain: next.chain, closes: next.kind === 'new' ? next.closedNumber : null };

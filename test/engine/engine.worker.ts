@@ -126,7 +126,10 @@ async function main(): Promise<WorkerResult> {
 void main().then(
   (result) => {
     process.send?.(result, () => {
-      process.disconnect();
+      // Who started us may be gone.
+      if (process.connected) {
+        process.disconnect();
+      }
     });
   },
   (error: unknown) => {
