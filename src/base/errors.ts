@@ -60,7 +60,9 @@ export function ioError(operation: string, path: string, cause: unknown): Bulkhe
       ? 'The disk is full. Nothing captured so far is lost; free some space and try again.'
       : errno === 'EACCES' || errno === 'EPERM' || errno === 'EROFS'
         ? 'Bulkhead may not write there. Check the permissions of that folder.'
-        : messageOf(cause);
+        : errno === 'EMFILE' || errno === 'ENFILE'
+          ? 'Too many files are open. Nothing captured so far is lost; close something and try again.'
+          : messageOf(cause);
   return new BulkheadError(
     'io',
     errno === undefined ? 'io' : `io-${errno.toLowerCase()}`,

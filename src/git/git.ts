@@ -4,7 +4,7 @@ import { delimiter, isAbsolute, join, sep } from 'node:path';
 import type { Clock } from '../base/clock';
 import type { Log } from '../base/log';
 import { type Environment, ownEnvironment, userEnvironment } from './gitEnvironment';
-import { CancelledError, endOfStderr, GitError, hasPipes, launchError } from './gitError';
+import { CancelledError, diskErrorIn, endOfStderr, GitError, hasPipes, launchError } from './gitError';
 import { type GitVersion, isAtLeast, OLDEST_GIT, parseGitVersion } from './gitVersion';
 import { ignoreClosedInput } from './ignoreClosedInput';
 
@@ -64,6 +64,7 @@ export class Git {
 
   /**
    * Runs git once.
+   * @throws BulkheadError of kind `io` when the disk is full or read-only, or git cannot be started for want of descriptors
    * @throws GitError `git-exited` with arguments, code and the end of stderr for an exit code that was not expected
    * @throws CancelledError when the signal was aborted
    */
@@ -83,6 +84,10 @@ export class Git {
       this.log.debug(line);
     }
     if (!(options.expect ?? [0]).includes(result.code)) {
+      const disk = diskErrorIn(endOfStderr(result.stderr));
+      if (disk !== undefined) {
+        throw disk;
+      }
       throw new GitError(
         'git-exited',
         `git ${subcommand(args)} failed: ${endOfStderr(result.stderr) || `exit code ${String(result.code)}`}`,

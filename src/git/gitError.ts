@@ -78,6 +78,27 @@ export function endOfStderr(stderr: string): string {
     .join('\n');
 }
 
+/** A fault of the disk that git told in its own words; undefined when it was something else. */
+export function diskErrorIn(stderr: string, cause?: unknown): BulkheadError | undefined {
+  if (faultInStderr(stderr) === 'no-space') {
+    return new BulkheadError(
+      'io',
+      'io-enospc',
+      'The disk is full. Nothing captured so far is lost; free some space and try again.',
+      { data: { stderr }, cause },
+    );
+  }
+  if (stderr.includes('Read-only file system')) {
+    return new BulkheadError(
+      'io',
+      'io-erofs',
+      `Nothing can be written there: the file system is read-only. ${endOfStderr(stderr)}`,
+      { data: { stderr }, cause },
+    );
+  }
+  return undefined;
+}
+
 /** What git's words in the C locale tell about a failure that the facts alone do not. Each pattern has a test with a real git. */
 export function faultInStderr(
   stderr: string,

@@ -1,9 +1,11 @@
-import { stat } from 'node:fs/promises';
-import { BulkheadError } from '../base/errors';
+import { randomBytes } from 'node:crypto';
+import { rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { BulkheadError, ioError } from '../base/errors';
 import { type Oid, zeroOid, type ObjectFormat } from '../core/objectId';
 import type { CatFile } from './catFile';
 import type { Git } from './git';
-import { faultInStderr, GitError } from './gitError';
+import { diskErrorIn, faultInStderr, GitError } from './gitError';
 import { type AnswerParser, GitProcess } from './gitProcess';
 import { lockFileOf, removeLeftLocks } from './leftLocks';
 
@@ -153,15 +155,7 @@ export class UpdateRef {
     const [first] = moves;
     switch (fault) {
       case 'no-space':
-        throw new BulkheadError(
-          'io',
-          'io-enospc',
-          'The disk is full. Nothing captured so far is lost; free some space and try again.',
-          {
-            data: { stderr },
-            cause: error,
-          },
-        );
+        throw diskErrorIn(stderr, error) ?? error;
       case 'no-permission':
         throw new BulkheadError(
           'io',
@@ -204,6 +198,8 @@ export class UpdateRef {
       // It was there when git looked and is gone now: as good as a lost race.
       return { kind: 'moved', ref: first?.ref ?? '', actual: actual[0] ?? null };
     }
+    // Not every version tells why it could not write.
+    await probe(this.#gitDir);
     throw error;
   }
 
@@ -224,4 +220,16 @@ function firstMoved(
   const index = moves.findIndex(({ from }, at) => actual[at] !== from);
   const move = moves[index];
   return move === undefined ? undefined : { kind: 'moved', ref: move.ref, actual: actual[index] ?? null };
+}
+
+/** @throws BulkheadError of kind `io` when nothing can be written there */
+async function probe(gitDir: string): Promise<void> {
+  const file = join(gitDir, `probe-${randomBytes(6).toString('hex')}`);
+  try {
+    await writeFile(file, Buffer.alloc(4096), { flag: 'wx' });
+  } catch (error) {
+    throw ioError('write', gitDir, error);
+  } finally {
+    await rm(file, { force: true });
+  }
 }

@@ -107,10 +107,8 @@ describe('faults of warm git processes', () => {
           }
           if (save % 16 === 9) {
             const target = random.pick(made);
-            const restored = await restoreAll(bulkhead, session, target);
-            if (restored.snapshot !== null) {
-              made.unshift(restored.snapshot);
-            }
+            const { undo, snapshot: after } = await restoreAll(bulkhead, session, target);
+            made.unshift(...[after, undo].filter((oid) => oid !== null && oid !== made[0]).map(String));
             assert.equal(read(clone, 'always.txt'), contentAt(world.store, target, 'always.txt').toString());
           }
         }
