@@ -4,7 +4,7 @@ import { delimiter, isAbsolute, join, sep } from 'node:path';
 import type { Clock } from '../base/clock';
 import type { Log } from '../base/log';
 import { type Environment, ownEnvironment, userEnvironment } from './gitEnvironment';
-import { CancelledError, diskErrorIn, endOfStderr, GitError, hasPipes, launchError } from './gitError';
+import { CancelledError, diskError, endOfStderr, GitError, hasPipes, launchError } from './gitError';
 import { type GitVersion, isAtLeast, OLDEST_GIT, parseGitVersion } from './gitVersion';
 import { ignoreClosedInput } from './ignoreClosedInput';
 
@@ -84,7 +84,7 @@ export class Git {
       this.log.debug(line);
     }
     if (!(options.expect ?? [0]).includes(result.code)) {
-      const disk = diskErrorIn(endOfStderr(result.stderr));
+      const disk = await diskError(endOfStderr(result.stderr), options.cwd);
       if (disk !== undefined) {
         throw disk;
       }

@@ -1,5 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { statfs } from 'node:fs/promises';
 import { BulkheadError, errnoOf, type ErrorData, messageOf } from '../base/errors';
 
 export type GitErrorCode =
@@ -78,9 +79,16 @@ export function endOfStderr(stderr: string): string {
     .join('\n');
 }
 
-/** A fault of the disk that git told in its own words; undefined when it was something else. */
-export function diskErrorIn(stderr: string, cause?: unknown): BulkheadError | undefined {
-  if (faultInStderr(stderr) === 'no-space') {
+/**
+ * A fault of the disk behind a git that failed; undefined when it was something else.
+ * @param folder where git wrote: some of its messages say only that it could not, and then the free space is looked at
+ */
+export async function diskError(
+  stderr: string,
+  folder: string | undefined,
+  cause?: unknown,
+): Promise<BulkheadError | undefined> {
+  if (faultInStderr(stderr) === 'no-space' || (COULD_NOT_WRITE.test(stderr) && (await isNearlyFull(folder)))) {
     return new BulkheadError(
       'io',
       'io-enospc',
@@ -89,14 +97,27 @@ export function diskErrorIn(stderr: string, cause?: unknown): BulkheadError | un
     );
   }
   if (stderr.includes('Read-only file system')) {
-    return new BulkheadError(
-      'io',
-      'io-erofs',
-      `Nothing can be written there: the file system is read-only. ${endOfStderr(stderr)}`,
-      { data: { stderr }, cause },
-    );
+    return new BulkheadError('io', 'io-erofs', `Nothing can be written there: ${endOfStderr(stderr)}`, {
+      data: { stderr },
+      cause,
+    });
   }
   return undefined;
+}
+
+const COULD_NOT_WRITE =
+  /(?:could not|couldn't|unable to|failed to|cannot|can't) (?:write|set|create|lock)|write error|failed to write/i;
+/** Git tidies up before it ends, so there may be a little again by the time that we look. */
+const NEARLY_FULL_BYTES = 4 * 1024 * 1024;
+
+async function isNearlyFull(folder: string | undefined): Promise<boolean> {
+  try {
+    const { bavail, bsize } = await statfs(folder ?? '.');
+    return bavail * bsize < NEARLY_FULL_BYTES;
+  } catch {
+    // The folder is gone or cannot be asked: nothing is known then.
+    return false;
+  }
 }
 
 /** What git's words in the C locale tell about a failure that the facts alone do not. Each pattern has a test with a real git. */

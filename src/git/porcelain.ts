@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { GitError as SimpleGitError, simpleGit, type SimpleGit } from 'simple-git';
 import type { Git } from './git';
 import type { Environment } from './gitEnvironment';
-import { CancelledError, diskErrorIn, endOfStderr, GitError, tellsOfRepackedSource } from './gitError';
+import { CancelledError, diskError, endOfStderr, GitError, tellsOfRepackedSource } from './gitError';
 
 export interface PorcelainOptions {
   readonly cwd: string;
@@ -61,7 +61,7 @@ async function run(git: Git, args: readonly string[], options: PorcelainOptions)
       throw new CancelledError();
     }
     const text = error instanceof SimpleGitError ? error.message : String(error);
-    const disk = diskErrorIn(endOfStderr(text), error);
+    const disk = await diskError(endOfStderr(text), options.cwd, error);
     if (disk !== undefined) {
       throw disk;
     }

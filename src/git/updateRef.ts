@@ -5,7 +5,7 @@ import { BulkheadError, ioError } from '../base/errors';
 import { type Oid, zeroOid, type ObjectFormat } from '../core/objectId';
 import type { CatFile } from './catFile';
 import type { Git } from './git';
-import { diskErrorIn, faultInStderr, GitError } from './gitError';
+import { diskError, faultInStderr, GitError } from './gitError';
 import { type AnswerParser, GitProcess } from './gitProcess';
 import { lockFileOf, removeLeftLocks } from './leftLocks';
 
@@ -155,7 +155,7 @@ export class UpdateRef {
     const [first] = moves;
     switch (fault) {
       case 'no-space':
-        throw diskErrorIn(stderr, error) ?? error;
+        throw (await diskError(stderr, this.#gitDir, error)) ?? error;
       case 'no-permission':
         throw new BulkheadError(
           'io',

@@ -1,7 +1,7 @@
 import { constants, copyFile, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { splitNul } from '../base/bytes';
-import { isAbsent, ioError, messageOf } from '../base/errors';
+import { BulkheadError, errnoOf, isAbsent, ioError, messageOf } from '../base/errors';
 import { isOid, type Oid } from '../core/objectId';
 import { type RepoPath, repoPathFromBytes, uncheckedRepoPath } from '../core/repoPath';
 import type { TreeEdit } from '../core/treeObject';
@@ -79,7 +79,11 @@ export class StatCache {
       }
     } catch (error) {
       await rm(temporary, { force: true });
-      if (known === undefined) {
+      if (errnoOf(error) !== undefined && !isAbsent(error)) {
+        throw ioError('write', temporary, error);
+      }
+      if (known === undefined || (error instanceof BulkheadError && error.kind === 'io')) {
+        // Not a fault of what was kept.
         throw error;
       }
       // A rival removed or damaged it: start without stat data.

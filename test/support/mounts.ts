@@ -19,9 +19,9 @@ export function unmountAll(): void {
 
 process.once('exit', unmountAll);
 
-/** A small disk of its own in an empty folder. Undefined where this process may not mount. */
-export function smallDisk(megabytes: number): string | undefined {
-  const folder = temporaryFolder('disk');
+/** A small disk of its own at an empty folder. Undefined where this process may not mount. */
+export function smallDisk(megabytes: number, folder = temporaryFolder('disk')): string | undefined {
+  mkdirSync(folder, { recursive: true });
   if (!mount('-t', 'tmpfs', '-o', `size=${String(megabytes)}m,mode=700`, 'tmpfs', folder)) {
     return undefined;
   }
