@@ -59,6 +59,10 @@ export function parseArguments(argv: readonly string[]): Arguments {
   for (const token of parsed.tokens) {
     switch (token.kind) {
       case 'option-terminator':
+        if (argv[token.index] !== '--') {
+          // Node takes `-h-x` apart into `-h`, `--` and `-x`.
+          throw usageError('usage', `Unknown option '${argv[token.index] ?? ''}'`);
+        }
         into = rest;
         break;
       case 'positional':

@@ -41,10 +41,13 @@ function adler32(bytes: Buffer): number {
   return (((b % 65521) << 16) | (a % 65521)) >>> 0;
 }
 
+/** Nothing of ours is larger in memory: larger files are streamed by git. A few bytes can unpack to a thousand times as many. */
+const MAX_UNPACKED_BYTES = 256 * 1024 * 1024;
+
 export function decodeLoose(bytes: Uint8Array): { readonly type: ObjectType; readonly body: Buffer } {
   let plain: Buffer;
   try {
-    plain = inflateSync(bytes);
+    plain = inflateSync(bytes, { maxOutputLength: MAX_UNPACKED_BYTES });
   } catch (cause) {
     throw malformed('it does not unpack', cause);
   }

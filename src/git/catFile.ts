@@ -14,6 +14,7 @@ export interface GitObject {
   readonly body: Buffer;
 }
 
+const LF = 10;
 const HEADER = /^([0-9a-f]{40,64}) (blob|tree|commit|tag) (\d+)$/;
 
 interface Header {
@@ -25,14 +26,14 @@ interface Header {
 
 function parseHeader(line: string): Header | undefined {
   const [, oid, type, size] = HEADER.exec(line) ?? [];
-  if (oid === undefined || type === undefined || size === undefined) {
+  if (oid === undefined || type === undefined || size === undefined || !Number.isSafeInteger(Number(size))) {
     return undefined;
   }
   return { oid, type: type as ObjectType, size: Number(size) };
 }
 
 function answerLine(bytes: Buffer): { readonly line: string; readonly end: number } | undefined {
-  const end = bytes.indexOf(10);
+  const end = bytes.indexOf(LF);
   return end === -1 ? undefined : { line: bytes.toString('utf8', 0, end), end: end + 1 };
 }
 
@@ -63,18 +64,24 @@ function answerParser<T>(
   };
 }
 
-function objectParser(name: string): AnswerParser<GitObject | undefined> {
+/** Waits for one answer of `cat-file --batch` about `name`. */
+export function objectParser(name: string): AnswerParser<GitObject | undefined> {
   return answerParser<GitObject>(name, ({ oid, type, size }, bytes, end) => {
     const total = end + size + 1;
     if (bytes.length < total) {
       return { need: total };
+    }
+    if (bytes[total - 1] !== LF) {
+      // What follows would be taken for the next answer.
+      throw badAnswer(name, bytes.toString('latin1', 0, end));
     }
     // A copy, so that a small object does not keep a large chunk alive.
     return { value: { oid, type, body: Buffer.from(bytes.subarray(end, total - 1)) }, used: total };
   });
 }
 
-function sizeParser(name: string): AnswerParser<Omit<Header, 'oid'> | undefined> {
+/** Waits for one answer of `cat-file --batch-check` about `name`. */
+export function sizeParser(name: string): AnswerParser<Omit<Header, 'oid'> | undefined> {
   return answerParser<Omit<Header, 'oid'>>(name, ({ type, size }, _bytes, end) => ({
     value: { type, size },
     used: end,

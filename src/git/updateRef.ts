@@ -30,7 +30,8 @@ const LOCK_FILE = /Unable to create '(.*\.lock)': File exists/;
 
 const DONE = 'start: ok\nprepare: ok\ncommit: ok\n';
 
-const parseDone: AnswerParser<true> = (bytes) => {
+/** Waits for the whole answer to one transaction. */
+export const parseDone: AnswerParser<true> = (bytes) => {
   const text = bytes.toString('latin1', 0, DONE.length);
   if (text === DONE) {
     return { value: true, used: DONE.length };
@@ -200,7 +201,7 @@ export class UpdateRef {
     }
     // Not every version tells why it could not write.
     await probe(this.#gitDir);
-    throw error;
+    throw (await diskError(stderr, this.#gitDir, error)) ?? error;
   }
 
   /** Starts git for a transaction that will come: a failed one has ended the one before. */

@@ -17,7 +17,7 @@ function siteArgs(site: WorkTreeSite): string[] {
 }
 
 /** Waits for `count` fields that end with NUL. */
-function fieldsParser<T>(count: number, read: (fields: readonly Buffer[]) => T): AnswerParser<T> {
+export function fieldsParser<T>(count: number, read: (fields: readonly Buffer[]) => T): AnswerParser<T> {
   return (bytes) => {
     let end = 0;
     for (let found = 0; found < count; found++) {
@@ -108,7 +108,8 @@ export class CheckAttr {
   }
 }
 
-const OID_LINE: AnswerParser<Oid> = (bytes) => {
+/** Waits for one answer of `hash-object --stdin-paths`. */
+export const OID_LINE: AnswerParser<Oid> = (bytes) => {
   const end = bytes.indexOf(10);
   if (end === -1) {
     return { need: bytes.length + 1 };
@@ -123,7 +124,7 @@ const OID_LINE: AnswerParser<Oid> = (bytes) => {
 };
 
 /** A line for `--stdin-paths`: raw, or in C quotes when the raw name would be misread. */
-function quotedLine(path: RepoPath): Buffer {
+export function quotedLine(path: RepoPath): Buffer {
   const bytes = pathBytes(path);
   if (!path.startsWith('"') && !path.includes('\n') && !path.endsWith('\r')) {
     return Buffer.concat([bytes, Buffer.from('\n')]);

@@ -49,7 +49,8 @@ export function defaultStorageRoot(environment: Environment, platform: NodeJS.Pl
   return join(folder, 'bulkhead', 'storage');
 }
 
-function parseIndex(text: string, file: string): IndexEntry[] {
+/** @throws BulkheadError `index-damaged`, `index-newer` */
+export function parseIndex(text: string, file: string): IndexEntry[] {
   let json: unknown;
   try {
     json = JSON.parse(text);

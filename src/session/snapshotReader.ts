@@ -46,7 +46,7 @@ interface LogRow {
 }
 
 /** One row is its fields and, up to the next row, what `--shortstat` prints. */
-function parseLog(text: string): LogRow[] {
+export function parseLog(text: string): LogRow[] {
   const fields = text.split('\0').slice(1);
   const rows: LogRow[] = [];
   for (let at = 0; at + LOG_FIELDS <= fields.length; at += LOG_FIELDS) {

@@ -1,0 +1,450 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { BulkheadError } from '../../src/base/errors';
+import { splitNul } from '../../src/base/bytes';
+import { parseArguments, wantsJson } from '../../src/cli/arguments';
+import { parseCommit, writeCommit } from '../../src/core/commitObject';
+import { decodeLoose, encodeLoose } from '../../src/core/looseObject';
+import { hashObject, isOid, isOidPrefix } from '../../src/core/objectId';
+import {
+  baseRef,
+  claimRef,
+  headRef,
+  isBranchName,
+  pinRef,
+  recordRef,
+  sessionOfShadowRef,
+  shadowRef,
+} from '../../src/core/refName';
+import { pathBytes, pathProblem, repoPathFromBytes, repoPathFromText, visiblePath } from '../../src/core/repoPath';
+import { checkSessionName, isSlug, slugOf } from '../../src/core/sessionName';
+import { formatRecord, parseRecord, repositoryPart } from '../../src/core/sessionRecord';
+import { cleanSubject, formatMessage, parseMessage } from '../../src/core/snapshotMessage';
+import { compareEntries, findEntry, kindOfMode, parseTree, spliceTree, writeTree } from '../../src/core/treeObject';
+import { objectParser, sizeParser } from '../../src/git/catFile';
+import { parseDiffTree } from '../../src/git/diffTree';
+import { diskError, endOfStderr, faultInStderr } from '../../src/git/gitError';
+import type { AnswerParser } from '../../src/git/gitProcess';
+import { parseGitVersion } from '../../src/git/gitVersion';
+import { isPlainGitFolder, readHead, readNestedHead } from '../../src/git/headFile';
+import { parseBoolean, parseConfigList } from '../../src/git/repositoryConfig';
+import { parseDone } from '../../src/git/updateRef';
+import { fieldsParser, OID_LINE, parsePathList, quotedLine } from '../../src/git/workTreeQueries';
+import { readSessionFile } from '../../src/session/pointer';
+import { describeHolder, parseHolder } from '../../src/session/processIdentity';
+import { parseIndex } from '../../src/session/repositoryIndex';
+import { parseLog } from '../../src/session/snapshotReader';
+import { readStorageOwner } from '../../src/session/storage';
+import { formatSnapshotUri, parseSnapshotUri } from '../../src/ui/snapshotUri';
+import { accepts, Fuzzer } from '../support/fuzz';
+import { SeededRandom } from '../support/seededRandom';
+import { sample, seed } from '../support/soak';
+import { temporaryFolder } from '../support/temporary';
+
+const ROUNDS = sample(200, 30_000);
+const FILE_ROUNDS = sample(60, 3000);
+const OID = 'c0ffee'.padEnd(40, '1');
+const OTHER = 'd'.repeat(40);
+const ID = 'abcdefghij23';
+
+/** Any bytes lead to a value or to an error of ours: nothing else is thrown, nothing hangs, and what was written is read again. */
+describe('every parser', () => {
+  let fuzzer: Fuzzer;
+
+  before(() => {
+    fuzzer = new Fuzzer(new SeededRandom(seed()));
+  });
+
+  const buffers = (...texts: string[]): Buffer[] => texts.map((text) => Buffer.from(text, 'latin1'));
+  const rounds = (valid: readonly Buffer[], check: (input: Buffer) => void): void => {
+    valid.forEach(check);
+    for (let round = 0; round < ROUNDS; round++) {
+      check(fuzzer.bytes(valid));
+    }
+  };
+  const textRounds = (valid: readonly string[], check: (input: string) => void): void => {
+    rounds(
+      valid.map((text) => Buffer.from(text)),
+      (bytes) => {
+        check(bytes.toString('utf8'));
+      },
+    );
+  };
+
+  /** Fed piece by piece, as a pipe would: asks for more than it has, or takes no more than it has. */
+  const feed = <T>(parse: AnswerParser<T>, input: Buffer): { readonly value: T; readonly used: number } | undefined => {
+    for (let length = 0; length <= input.length;) {
+      const answer = parse(input.subarray(0, length));
+      if ('value' in answer) {
+        assert.ok(answer.used > 0 && answer.used <= length);
+        return answer;
+      }
+      assert.ok(answer.need > length && Number.isSafeInteger(answer.need));
+      length = Math.max(answer.need, fuzzer.random.integer(length, 2 * length + 40));
+    }
+    return undefined;
+  };
+
+  it('of answers of warm processes', () => {
+    const object = objectParser(OID);
+    rounds(
+      buffers(`${OID} blob 5\nhello\n`, `${OID} commit 0\n\n`, `${OID} missing\n`, `${OTHER} blob 1\nx\n`),
+      (input) => {
+        const answer = accepts('objectParser', input, () => feed(object, input));
+        if (answer?.value !== undefined) {
+          assert.equal(answer.value.oid, OID);
+          assert.equal(input.toString('latin1', answer.used - 1, answer.used), '\n');
+        }
+        accepts('sizeParser', input, () => feed(sizeParser('refs/bulkhead/workspace'), input));
+      },
+    );
+    rounds(buffers('start: ok\nprepare: ok\ncommit: ok\n', 'start: ok\nprepare: ok\n', 'fatal: no\n'), (input) => {
+      accepts('parseDone', input, () => feed(parseDone, input));
+    });
+    rounds(buffers(`${OID}\n`, `${'a'.repeat(64)}\n`, 'fatal: no\n'), (input) => {
+      const answer = accepts('OID_LINE', input, () => feed(OID_LINE, input));
+      assert.ok(answer === undefined || isOid(answer.value));
+    });
+    rounds(
+      buffers('.gitignore\x001\x00*.log\x00a.log\x00', '\0\0\0a.txt\0', 'a\0text\0set\0a\0eol\0crlf\0'),
+      (input) => {
+        for (const count of [4, 18]) {
+          const answer = accepts('fieldsParser', input, () =>
+            feed(
+              fieldsParser(count, (fields) => fields.length),
+              input,
+            ),
+          );
+          assert.ok(answer === undefined || answer.value <= count);
+        }
+      },
+    );
+  });
+
+  it('of lists that git prints', () => {
+    rounds(
+      buffers(
+        `:100644 100755 ${OID} ${OTHER} M\0a.txt\0:100644 100644 ${OID} ${OID} R100\0old\0new\x001\t2\ta.txt\x000\t0\t\0old\0new\0`,
+        `:000000 100644 ${OID} ${OTHER} A\0b\0-\t-\tb\0`,
+      ),
+      (input) => accepts('parseDiffTree', input, () => parseDiffTree(input)),
+    );
+    rounds(buffers('core.bare\ntrue\0core.x\0a.b\nc\nd\0', 'remote.o.url\nx\0'), (input) => {
+      const config = accepts('parseConfigList', input, () => parseConfigList(input));
+      for (const [key, values] of config ?? []) {
+        assert.ok(values.length > 0 && !key.includes('\n'));
+        parseBoolean(values[0]);
+      }
+    });
+    rounds(buffers('a.txt\0b/c\0', '.git/x\0../y\0\xff\0'), (input) => {
+      for (const path of accepts('parsePathList', input, () => parsePathList(input)) ?? []) {
+        assert.equal(pathProblem(path), undefined);
+      }
+      const ended = input.length === 0 || input.at(-1) === 0 ? input : Buffer.concat([input, Buffer.of(0)]);
+      assert.ok(Buffer.concat(splitNul(input).flatMap((part) => [part, Buffer.of(0)])).equals(ended));
+    });
+    textRounds(
+      [
+        `\0${OID}\0${OTHER}\0\x001700000000\0Save\n\nBulkhead-Session: ${ID}\nBulkhead-Trigger: save\nBulkhead-Agent: codex\nBulkhead-Chain: 1 1 5\n\0\n 1 file changed, 2 insertions(+)\n`,
+        `\0${OID}\0${OTHER}\0${OTHER} ${OID}\x00x\0foreign\0\n`,
+      ],
+      (input) => accepts('parseLog', input, () => parseLog(input)),
+    );
+    textRounds(['git version 2.39.5 (Apple Git-154)', 'git version 2.51.0.windows.1', 'git'], (input) => {
+      accepts('parseGitVersion', input, () => parseGitVersion(input));
+    });
+    textRounds(
+      ["fatal: Unable to create '/x/y.lock': File exists.\n", 'a\rb\n', 'No space left on device'],
+      (input) => {
+        accepts('endOfStderr', input, () => [endOfStderr(input), faultInStderr(input)]);
+        assert.ok(endOfStderr(input).split('\n').length <= 6);
+      },
+    );
+  });
+
+  it('of trees, which are written again as they were read', () => {
+    for (const format of ['sha1', 'sha256'] as const) {
+      const oid = (byte: string): string => byte.repeat(format === 'sha1' ? 40 : 64);
+      const trees = [
+        [],
+        [{ mode: '100644', name: 'a.txt', oid: oid('a') }],
+        [
+          { mode: '40000', name: 'a', oid: oid('b') },
+          { mode: '100755', name: 'a.b', oid: oid('c') },
+          { mode: '120000', name: '\xff', oid: oid('d') },
+          { mode: '160000', name: 'z', oid: oid('e') },
+        ],
+      ].map((entries) => writeTree(entries, format));
+      rounds(trees, (input) => {
+        const entries = accepts('parseTree', input, () => parseTree(input, format));
+        const found = accepts('findEntry', input, () => findEntry(input, 'a.b', format));
+        const edits = new Map([
+          ['a.b', { mode: '100644', oid: oid('9') }],
+          ['gone', null],
+        ]);
+        const spliced = accepts('spliceTree', input, () => spliceTree(input, edits, format));
+        if (entries === undefined) {
+          return;
+        }
+        for (const entry of entries) {
+          accepts('kindOfMode', entry.mode, () => kindOfMode(entry.mode));
+        }
+        assert.deepEqual(
+          found,
+          entries.find(({ name }) => name === 'a.b'),
+        );
+        const isKnown = entries.every(({ mode }) => accepts('kindOfMode', mode, () => kindOfMode(mode)) !== undefined);
+        const isSorted =
+          isKnown &&
+          entries.every((entry, index) => index === 0 || compareEntries(entries[index - 1] ?? entry, entry) < 0);
+        if (isSorted) {
+          assert.deepEqual(writeTree(entries, format), input);
+          assert.equal(findEntry(spliced ?? assert.fail('it was not spliced'), 'a.b', format)?.oid, oid('9'));
+        }
+      });
+    }
+  });
+
+  it('of commits, which are written again as they were read', () => {
+    const person = { name: 'Tess', email: 'tess@example.com', time: 1_700_000_000, offset: '+0100' };
+    const valid = [
+      writeCommit({ tree: OID, parents: [], author: person, committer: person, message: 'one\n' }),
+      writeCommit({ tree: OID, parents: [OTHER, OID], author: person, committer: person, message: 'a\n\nb\n' }),
+      Buffer.from(`tree ${OID}\nauthor x\ncommitter y\nencoding latin1\ngpgsig -----\n x\n\nmessage`),
+    ];
+    rounds(valid, (input) => {
+      const commit = accepts('parseCommit', input, () => parseCommit(input));
+      if (commit !== undefined) {
+        const write = (fields: typeof commit): typeof commit =>
+          parseCommit(accepts('writeCommit', input, () => writeCommit(fields)) ?? assert.fail('it cannot be written'));
+        // Names lose what would end the field, once.
+        const again = write(commit);
+        const { tree, parents, message } = again;
+        assert.deepEqual([tree, parents, message], [commit.tree, commit.parents, commit.message]);
+        assert.deepEqual(write(again), again);
+      }
+    });
+    for (const each of valid.slice(0, 2)) {
+      assert.deepEqual(writeCommit(parseCommit(each)), each);
+    }
+  });
+
+  it('of loose objects, however much a few bytes unpack to', () => {
+    const bomb = encodeLoose('blob', Buffer.alloc(200_000));
+    rounds([encodeLoose('blob', Buffer.from('hello')), encodeLoose('tree', Buffer.alloc(9000, 7)), bomb], (input) => {
+      const object = accepts('decodeLoose', input, () => decodeLoose(input));
+      if (object !== undefined) {
+        assert.deepEqual(decodeLoose(encodeLoose(object.type, object.body)), object);
+        assert.ok(isOid(hashObject('sha1', object.type, object.body)));
+      }
+    });
+  });
+
+  it('of records, holders, and the list of storages', () => {
+    const record = {
+      id: ID,
+      nonce: '0123456789abcdef',
+      name: 'Fix login',
+      slug: 'fix-login',
+      repository: 'my-app',
+      branch: 'bulkhead/fix-login',
+      base: { commit: OID, tree: OTHER },
+      created: 1_700_000_000_000,
+      from: 'main',
+      state: 'ready',
+      trashed: null,
+      successor: null,
+    } as const;
+    rounds(
+      [formatRecord(record), Buffer.from('{"format":2}'), Buffer.from(`{"format":1,"__proto__":{"id":"${ID}"}}`)],
+      (input) => {
+        const parsed =
+          accepts('parseRecord', input, () => parseRecord(input, ID)) ??
+          assert.fail('a record is never refused by throwing');
+        if (parsed.kind === 'ok') {
+          assert.deepEqual(parseRecord(formatRecord(parsed.record), ID), parsed);
+        }
+      },
+    );
+    const holder = JSON.stringify({
+      format: 1,
+      host: 'h',
+      pid: 1,
+      boot: null,
+      started: 's',
+      thread: 0,
+      agent: 'a',
+      nonce: 'n',
+      purpose: 'p',
+      time: 5,
+    });
+    textRounds([holder, '[]', 'null'], (input) => {
+      const parsed = accepts('parseHolder', input, () => parseHolder(input));
+      if (parsed !== undefined) {
+        assert.deepEqual(parseHolder(JSON.stringify(parsed)), parsed);
+        assert.ok(!describeHolder(parsed, 0).includes('-1 s'));
+      }
+    });
+    textRounds(
+      ['{"format":1,"repositories":[{"repository":"/a","storage":"/b"}]}', '{"format":2,"repositories":[]}'],
+      (input) => {
+        const entries = accepts('parseIndex', input, () => parseIndex(input, '/index'));
+        assert.deepEqual(
+          entries === undefined
+            ? undefined
+            : parseIndex(JSON.stringify({ format: 1, repositories: entries }), '/index'),
+          entries,
+        );
+      },
+    );
+  });
+
+  it('of snapshot messages: what was formatted is read again, and nothing else can pose as it', () => {
+    const meta = {
+      session: ID,
+      trigger: 'save',
+      agent: 'codex',
+      turn: 'turn 1',
+      head: OID,
+      skipped: { count: 2, named: [repoPathFromText('a b.txt') ?? assert.fail()] },
+      chain: { number: 1, ordinal: 2, started: 3 },
+      previous: OTHER,
+      reverses: null,
+    } as const;
+    const valid = [formatMessage('Subject', meta), formatMessage('s', { ...meta, turn: null, head: null })];
+    textRounds(valid, (input) => {
+      const parsed = accepts('parseMessage', input, () => parseMessage(input));
+      if (parsed !== undefined) {
+        assert.deepEqual(parseMessage(formatMessage(parsed.subject, parsed.meta)), {
+          ...parsed,
+          meta: { ...parsed.meta, skipped: { ...parsed.meta.skipped, named: parsed.meta.skipped.named.slice(0, 20) } },
+        });
+      }
+      // Whatever a person types as subject, the trailers are ours.
+      assert.deepEqual(parseMessage(formatMessage(input, meta)), { subject: cleanSubject(input), meta });
+    });
+  });
+
+  it('of names: sessions, paths, refs, oids', () => {
+    textRounds(['Fix login', 'workspace', 'ünï', ' a ', 'con', 'a'.repeat(101)], (input) => {
+      const check = accepts('checkSessionName', input, () => checkSessionName(input));
+      if (check?.kind === 'ok') {
+        assert.deepEqual(checkSessionName(check.name), check);
+      }
+      const slug = accepts('slugOf', input, () => slugOf(input)) ?? assert.fail();
+      assert.ok(slug === '' || isSlug(slug), JSON.stringify(slug));
+      const part = accepts('repositoryPart', input, () => repositoryPart(input)) ?? assert.fail();
+      assert.equal(repositoryPart(part), part);
+    });
+    rounds(buffers('a/b.txt', '.git/config', 'a/../b', 'GIT~1', 'a\\..\\b', '\xe2\x80\x8c.git', 'con'), (input) => {
+      const path = accepts('repoPathFromBytes', input, () => repoPathFromBytes(input));
+      if (path !== undefined) {
+        assert.deepEqual(pathBytes(path), input);
+        assert.equal(pathProblem(input), undefined);
+        assert.doesNotMatch(visiblePath(path), /[\0-\x1f]/);
+        assert.equal(quotedLine(path).filter((byte) => byte === 10).length, 1, 'one line for git, whatever the name');
+      }
+    });
+    textRounds(
+      [`refs/bulkhead/sessions/${ID}`, 'refs/bulkhead/workspace', 'main', 'a/b', 'a.lock', '@', ID],
+      (input) => {
+        const session = accepts('sessionOfShadowRef', input, () => sessionOfShadowRef(input));
+        assert.ok(session === undefined || shadowRef(session) === input);
+        for (const [name, make] of Object.entries({ shadowRef, baseRef, recordRef, claimRef })) {
+          const ref = accepts(name, input, () => make(input));
+          assert.ok(ref === undefined || /^refs\/bulkhead\/[a-z]+(\/[a-z2-7]{12}|\/workspace)?$/.test(ref), ref);
+        }
+        for (const [name, make] of Object.entries({ headRef, pinRef })) {
+          const ref = accepts(name, input, () => make(ID, input));
+          assert.equal(ref !== undefined, isBranchName(input));
+        }
+        assert.ok(!isOid(input) || isOidPrefix(input));
+      },
+    );
+    textRounds(['tree=empty', `tree=${OID}`, `tree=${OID}&name=_3g`], (query) => {
+      const parts = { scheme: 'bulkhead', authority: 'x', path: `/${query.slice(0, 5)}`, query };
+      const location = accepts('parseSnapshotUri', query, () => parseSnapshotUri(parts));
+      if (location !== undefined) {
+        assert.deepEqual(parseSnapshotUri(formatSnapshotUri(location)), location);
+      }
+    });
+  });
+
+  it('of arguments of the command line', () => {
+    const words = [
+      'checkpoint',
+      'session',
+      'new',
+      '--name',
+      '--name=x',
+      '-m',
+      '-mtext',
+      '--',
+      '-',
+      '--json',
+      '--limit',
+      '--limit=',
+      '--no-json',
+      '--constructor',
+      '-h',
+      '',
+      '--path',
+      'a b',
+    ];
+    for (let round = 0; round < ROUNDS; round++) {
+      const argv = Array.from({ length: fuzzer.random.integer(0, 8) }, () =>
+        fuzzer.random.chance(0.8) ? fuzzer.random.pick(words) : fuzzer.text(words),
+      );
+      const parsed = accepts('parseArguments', argv, () => parseArguments(argv));
+      const end = argv.indexOf('--');
+      if (parsed !== undefined && end !== -1 && parsed.rest.length > 0) {
+        assert.deepEqual(parsed.rest, argv.slice(argv.length - parsed.rest.length));
+      }
+      assert.equal(typeof wantsJson(argv), 'boolean');
+    }
+  });
+
+  it('of files that others could have written: HEAD, packed refs, pointers, session and storage files', async () => {
+    const folder = temporaryFolder('fuzz');
+    const gitDir = join(folder, '.git');
+    mkdirSync(join(gitDir, 'refs', 'heads'), { recursive: true });
+    const own = async <T>(name: string, input: Buffer, read: () => Promise<T>): Promise<void> => {
+      await read().catch((error: unknown) => {
+        assert.ok(error instanceof BulkheadError, `${name}: ${String(error)} for ${input.toString('base64')}`);
+      });
+    };
+    const heads = buffers(
+      'ref: refs/heads/main\n',
+      `${OID}\n`,
+      'ref: refs/heads/../../../etc/passwd\n',
+      'ref: refs/heads/.invalid\n',
+    );
+    const refs = buffers(`${OID}\n`, '', 'ref: refs/heads/x\n');
+    const packed = buffers(`# pack-refs with: peeled\n${OID} refs/heads/main\n^${OTHER}\n`, `${OID} refs/heads/main`);
+    const jsons = buffers(
+      `{"format":1,"id":"${ID}","nonce":"abc"}`,
+      '{"format":1,"repository":"/x"}',
+      '{"format":7,"repository":"/x"}',
+      '[1]',
+    );
+    const pointers = buffers('gitdir: .git/modules/x\n', 'gitdir: /etc\n');
+    for (let round = 0; round < FILE_ROUNDS; round++) {
+      writeFileSync(join(gitDir, 'HEAD'), fuzzer.bytes(heads));
+      writeFileSync(join(gitDir, 'refs', 'heads', 'main'), fuzzer.bytes(refs));
+      writeFileSync(join(gitDir, 'packed-refs'), fuzzer.bytes(packed));
+      const head = accepts('readHead', round, () => readHead(gitDir));
+      assert.ok(head === undefined || head.kind === 'unknown' || head.oid === null || isOid(head.oid));
+      mkdirSync(join(folder, 'nested'), { recursive: true });
+      writeFileSync(join(folder, 'nested', '.git'), fuzzer.bytes(pointers));
+      accepts('readNestedHead', round, () => readNestedHead(join(folder, 'nested'), folder));
+      assert.equal(isPlainGitFolder(join(folder, 'nested', '.git')), false);
+      const json = fuzzer.bytes(jsons);
+      writeFileSync(join(folder, 'session.json'), json);
+      writeFileSync(join(folder, 'storage.json'), json);
+      await own('readSessionFile', json, () => readSessionFile(folder));
+      await own('readStorageOwner', json, () => readStorageOwner(folder));
+      await own('diskError', json, () => diskError(json.toString(), folder));
+    }
+  });
+});
