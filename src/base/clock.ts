@@ -21,6 +21,26 @@ export const systemClock: Clock = {
   },
 };
 
+/** The end of a wait that a clock which is set back cannot put off: it is never further away than it was at the start. */
+export class Deadline {
+  readonly #clock: Clock;
+  readonly #ms: number;
+  #end: number;
+
+  /** @param ms from now */
+  constructor(clock: Clock, ms: number) {
+    this.#clock = clock;
+    this.#ms = ms;
+    this.#end = clock.now() + ms;
+  }
+
+  get isOver(): boolean {
+    const now = this.#clock.now();
+    this.#end = Math.min(this.#end, now + this.#ms);
+    return now >= this.#end;
+  }
+}
+
 export function wait(clock: Clock, ms: number): Promise<void> {
   return new Promise((resolve) => {
     clock.schedule(ms, resolve);

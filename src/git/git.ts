@@ -3,6 +3,7 @@ import { access, constants, realpath, stat } from 'node:fs/promises';
 import { delimiter, isAbsolute, join, sep } from 'node:path';
 import type { Clock } from '../base/clock';
 import type { Log } from '../base/log';
+import { requireDescriptors } from './descriptors';
 import { type Environment, ownEnvironment, userEnvironment } from './gitEnvironment';
 import { CancelledError, diskError, endOfStderr, GitError, hasPipes, launchError } from './gitError';
 import { type GitVersion, isAtLeast, OLDEST_GIT, parseGitVersion } from './gitVersion';
@@ -111,6 +112,7 @@ export class Git {
       };
       let child: ChildProcessWithoutNullStreams;
       try {
+        requireDescriptors();
         child = spawn(this.path, [...args], { cwd: options.cwd, env, windowsHide: true, stdio: 'pipe' });
       } catch (error) {
         failed(error);

@@ -1,6 +1,7 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { Deferred } from '../base/async';
 import type { Disposable } from '../base/disposable';
+import { requireDescriptors } from './descriptors';
 import type { Git } from './git';
 import type { Environment } from './gitEnvironment';
 import { type BulkheadError, messageOf } from '../base/errors';
@@ -149,6 +150,7 @@ export class GitProcess {
   }
 
   #start(): Run {
+    requireDescriptors();
     const child = spawn(this.#git.path, [...this.#args], {
       cwd: this.#cwd,
       env: this.#env,

@@ -2,8 +2,9 @@
 import { rm } from 'node:fs/promises';
 import { GitError as SimpleGitError, simpleGit, type SimpleGit } from 'simple-git';
 import type { Git } from './git';
+import { requireDescriptors } from './descriptors';
 import type { Environment } from './gitEnvironment';
-import { CancelledError, diskError, endOfStderr, GitError, tellsOfRepackedSource } from './gitError';
+import { CancelledError, diskError, endOfStderr, GitError, launchError, tellsOfRepackedSource } from './gitError';
 
 export interface PorcelainOptions {
   readonly cwd: string;
@@ -54,6 +55,11 @@ async function run(git: Git, args: readonly string[], options: PorcelainOptions)
     throw new CancelledError();
   }
   const started = git.clock.now();
+  try {
+    requireDescriptors();
+  } catch (error) {
+    throw launchError(error, git.path, options.cwd);
+  }
   try {
     return await instance(git, options).raw([...args]);
   } catch (error) {

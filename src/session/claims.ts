@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { wait } from '../base/clock';
+import { Deadline, wait } from '../base/clock';
 import type { Disposable } from '../base/disposable';
 import { BulkheadError, messageOf } from '../base/errors';
 import {
@@ -133,7 +133,7 @@ export class Claims {
    * @throws BulkheadError `claimed` when it stands for longer than `waitMs`
    */
   async waitUntilFree(session: string, waitMs: number, onWait: (holder: string) => void): Promise<void> {
-    const deadline = this.#host.clock.now() + waitMs;
+    const deadline = new Deadline(this.#host.clock, waitMs);
     for (let told = false; ; told = true) {
       const standing = await this.find(session);
       if (standing === undefined) {
@@ -148,7 +148,7 @@ export class Claims {
       if (!told) {
         onWait(this.#describe(standing));
       }
-      if (this.#host.clock.now() >= deadline) {
+      if (deadline.isOver) {
         throw this.#claimed(session, standing);
       }
       await wait(this.#host.clock, POLL_MS);

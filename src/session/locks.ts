@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { wait } from '../base/clock';
+import { Deadline, wait } from '../base/clock';
 import { errnoOf, ioError, isAbsent } from '../base/errors';
 import { describeHolder, type Holder, type Liveness, mayBeTaken } from '../core/holder';
 import { HeldLock, type LockLoss } from './heldLock';
@@ -72,7 +72,7 @@ export class LockFolder {
   ): Promise<Locked> {
     const { clock, random } = this.#host;
     const lock = this.#lock(name);
-    const deadline = clock.now() + options.waitMs;
+    const deadline = new Deadline(clock, options.waitMs);
     let told = false;
     for (;;) {
       const taken = this.#take(name, lock, options);
@@ -97,7 +97,7 @@ export class LockFolder {
           told = true;
           options.onWait?.(holder);
         }
-        if (clock.now() >= deadline) {
+        if (deadline.isOver) {
           return { kind: 'busy', holder };
         }
         // Flat random pauses: growing ones starved single writers for seconds.

@@ -1,8 +1,8 @@
 // One writer of a race: opens the engine as a process of its own, waits for the others, then does what it was told.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { silentLog } from '../../src/base/log';
-import { BulkheadError } from '../../src/base/errors';
+import { BulkheadError, errnoOf } from '../../src/base/errors';
 import { recordRef } from '../../src/core/refName';
 import { SAVE_LOCK_CAP_MS } from '../../src/core/holder';
 import { repoPathFromText } from '../../src/core/repoPath';
@@ -26,6 +26,9 @@ export interface WorkerTask {
     | { readonly kind: 'fork'; readonly session: string }
     /** With `stop` it stands still right before the transaction that makes the successor known, until it is told to go on. */
     | { readonly kind: 'reset'; readonly session: string; readonly force?: boolean; readonly stop?: boolean }
+
+    /** Does everything with hardly a descriptor left, again and again, and then with enough of them. */
+    | { readonly kind: 'scarce'; readonly session: string; readonly clone: string; readonly rounds: number }
     /** Takes the session's lock like a save that hangs, and waits for its end. */
     | { readonly kind: 'hold'; readonly session: string };
 }
@@ -36,6 +39,8 @@ export interface WorkerResult {
   readonly name?: string;
   readonly made?: boolean;
   readonly error?: string;
+  /** Of `scarce`: what each try led to. */
+  readonly outcomes?: readonly string[];
 }
 
 function message(kind: string): Promise<void> {
@@ -63,6 +68,88 @@ async function stopBeforeRetiring(session: string): Promise<void> {
     }
     return original.call(this, moves);
   };
+}
+
+
+/** Opens files until no more can be opened, but for a few. */
+function takeDescriptors(leave: number): () => void {
+  const taken: number[] = [];
+  for (;;) {
+    try {
+      taken.push(openSync('/dev/null', 'r'));
+    } catch (error) {
+      if (errnoOf(error) !== 'EMFILE') {
+        throw error;
+      }
+      break;
+    }
+  }
+  taken.splice(0, leave).forEach((descriptor) => {
+    closeSync(descriptor);
+  });
+  return () => {
+    taken.splice(0).forEach((descriptor) => {
+      closeSync(descriptor);
+    });
+  };
+}
+
+async function withoutDescriptors(
+  work: Extract<WorkerTask['work'], { readonly kind: 'scarce' }>,
+  place: { readonly repository: string; readonly storage: string },
+): Promise<string[]> {
+  const outcomes: string[] = [];
+  for (let round = 0; round < work.rounds; round++) {
+    // Cold ones, so that processes have to be started too.
+    const host = await createHost({ log: silentLog, product: 'test' });
+    const bulkhead = await openBulkhead(host, { ...place, create: false });
+    const path = repoPathFromText('scarce.txt');
+    const paths = path === undefined ? [] : [path];
+    const { session } = work;
+    const save = { session, trigger: 'save', agent: 'codex' } as const;
+    const target = (await bulkhead.session(session)).newest ?? '';
+    await bulkhead.shutdown();
+    const before = readdirSync('/proc/self/fd').length;
+    for (const [name, act] of [
+      ['save', () => bulkhead.checkpoint({ ...save, paths })],
+      ['reconcile', () => bulkhead.checkpoint(save)],
+      ['list', () => bulkhead.snapshots({ session })],
+      ['sessions', () => bulkhead.sessions()],
+      ['restore', () => bulkhead.restore({ session, target, consent: 'all' })],
+      ['create', () => bulkhead.createSession({ from: { kind: 'head' } })],
+    ] as const) {
+      writeFileSync(join(work.clone, 'scarce.txt'), `${name} ${String(round)}\n`);
+      const free = takeDescriptors(3 * round);
+      const outcome = await act().then(
+        (result) =>
+          'skipped' in result && result.skipped.length > 0 ? `left out: ${result.skipped[0]?.reason ?? ''}` : 'done',
+        (error: unknown) =>
+          error instanceof BulkheadError
+            ? `${error.kind}: ${error.code}`
+            : `untyped: ${error instanceof Error ? (error.stack ?? '') : String(error)}`,
+      );
+      free();
+      outcomes.push(`${name}: ${outcome}`);
+      const { snapshot, newest } = await bulkhead.checkpoint({ ...save, paths });
+      outcomes.push(`then: ${(snapshot ?? newest) === null ? 'nothing' : 'done'}`);
+      const content = await bulkhead.entry(
+        (await bulkhead.snapshot(snapshot ?? newest ?? '')).tree,
+        paths[0] ?? assertNever(),
+      );
+      outcomes.push(
+        content !== undefined && (await bulkhead.blob(content.oid)).equals(readFileSync(join(work.clone, 'scarce.txt')))
+          ? 'held: yes'
+          : 'held: no',
+      );
+    }
+    await bulkhead.shutdown();
+    outcomes.push(`descriptors: ${readdirSync('/proc/self/fd').length <= before ? 'free' : 'leaked'}`);
+  }
+  return outcomes;
+}
+
+function assertNever(): never {
+  throw new Error('there is such a path');
 }
 
 async function main(): Promise<WorkerResult> {
@@ -104,6 +191,8 @@ async function main(): Promise<WorkerResult> {
         const result = await bulkhead.restore({ session: work.session, target: work.target, consent: 'all' });
         return { snapshots: [result.snapshot] };
       }
+      case 'scarce':
+        return { snapshots, outcomes: await withoutDescriptors(work, { repository, storage }) };
       case 'hold': {
         const locks = new LockFolder(join(storage, 'locks'), host);
         await locks.acquire(work.session, {

@@ -1,4 +1,4 @@
-import { type ChildProcess, fork } from 'node:child_process';
+import { type ChildProcess, spawn, type SpawnOptions } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import type { WorkerResult, WorkerTask } from './engine.worker';
@@ -14,12 +14,15 @@ export interface Worker {
   readonly holding: Promise<void>;
 }
 
-export function startWorker(world: EngineWorld, work: WorkerTask['work']): Worker {
+/** @param maxFiles how many descriptors it may have */
+export function startWorker(world: EngineWorld, work: WorkerTask['work'], maxFiles?: number): Worker {
   const task: WorkerTask = { repository: world.repo.dir, storage: world.storage, work };
-  const child = fork(join(import.meta.dirname, 'engine.worker.js'), [JSON.stringify(task)], {
-    env: world.environment,
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-  });
+  const args = [join(import.meta.dirname, 'engine.worker.js'), JSON.stringify(task)];
+  const options: SpawnOptions = { env: world.environment, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] };
+  const child =
+    maxFiles === undefined
+      ? spawn(process.execPath, args, options)
+      : spawn('sh', ['-c', `ulimit -n ${String(maxFiles)}; exec "$0" "$@"`, process.execPath, ...args], options);
   const ready = new Promise<void>((resolve, reject) => {
     child.on('message', (message) => {
       if (message === 'ready') {
