@@ -10,11 +10,12 @@ import { useOwnHome } from '../support/environment';
 import { git, gitLine, tryGit } from '../support/git';
 import { headTreeOf, Oracle } from '../support/oracle';
 import { runCli } from '../support/runCli';
-import { chooseSeed, SeededRandom } from '../support/seededRandom';
+import { SeededRandom } from '../support/seededRandom';
 import { contentAt, treeOf } from '../support/snapshotTree';
+import { sample, seed } from '../support/soak';
 import { checkpoint, cloneOf, EngineWorld, filesIn, fsck, read, restoreAll, snapshotOf, write } from './world';
 
-const KILLS = 10;
+const KILLS = sample(10, 100);
 
 describe('damage', () => {
   useOwnHome();
@@ -68,10 +69,8 @@ describe('damage', () => {
   });
 
   it('leaves a whole store and the old or the new snapshot when a checkpoint is killed at any moment', async function () {
-    this.timeout(120_000);
-    const seed = chooseSeed();
-    console.log(`      seed ${String(seed)} (set BULKHEAD_SEED to repeat)`);
-    const random = new SeededRandom(seed);
+    this.timeout(sample(120_000, 1_200_000));
+    const random = new SeededRandom(seed());
     const session = await newSession('Killed');
     const clone = cloneOf(session);
     const args = ['checkpoint', '--storage', world.storage, '--session', session.id];
@@ -112,11 +111,9 @@ describe('damage', () => {
   });
 
   it('leaves no half of a session when its making is killed, and makes the next one', async function () {
-    this.timeout(60_000);
-    const seed = chooseSeed();
-    console.log(`      seed ${String(seed)} (set BULKHEAD_SEED to repeat)`);
-    const random = new SeededRandom(seed);
-    for (let round = 0; round < 4; round++) {
+    this.timeout(sample(60_000, 600_000));
+    const random = new SeededRandom(seed());
+    for (let round = 0; round < sample(4, 40); round++) {
       await runCli(['session', 'new', '--storage', world.storage, '--name', `Killed ${String(round)}`], {
         cwd: world.repo.dir,
         env: world.environment,

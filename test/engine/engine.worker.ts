@@ -119,7 +119,7 @@ async function withoutDescriptors(
       ['create', () => bulkhead.createSession({ from: { kind: 'head' } })],
     ] as const) {
       writeFileSync(join(work.clone, 'scarce.txt'), `${name} ${String(round)}\n`);
-      const free = takeDescriptors(3 * round);
+      const free = takeDescriptors(6 * round);
       const outcome = await act().then(
         (result) =>
           'skipped' in result && result.skipped.length > 0 ? `left out: ${result.skipped[0]?.reason ?? ''}` : 'done',

@@ -45,7 +45,7 @@ describe('faults of the machine', () => {
       this.timeout(300_000);
       const bulkhead = await world.open();
       const session = await newSession(bulkhead);
-      const rounds = sample(12, 40);
+      const rounds = sample(6, 12);
       const worker = startWorker(world, { kind: 'scarce', session: session.id, clone: cloneOf(session), rounds }, 90);
       await worker.ready;
       worker.child.send('go');

@@ -10,11 +10,12 @@ import { useOwnHome } from '../support/environment';
 import { git } from '../support/git';
 import { headTreeOf, Oracle } from '../support/oracle';
 import { awkwardRepo } from '../support/repo';
-import { chooseSeed, SeededRandom } from '../support/seededRandom';
+import { SeededRandom } from '../support/seededRandom';
+import { sample, seed } from '../support/soak';
 import { filesOfTree, storeOf, treeDifference, treeOf } from '../support/snapshotTree';
 import { temporaryFolder } from '../support/temporary';
 
-const EDITS = Number(process.env['BULKHEAD_EDITS'] ?? '2000');
+const EDITS = sample(2000, 10_000);
 const MOST_EDITS_BETWEEN = 8;
 const LARGE = 4000;
 
@@ -50,11 +51,10 @@ describe('random edits', () => {
   });
 
   it(`leave the tree of a fresh git add --all in every snapshot (${String(EDITS)} edits)`, async function () {
-    this.timeout(600_000);
-    const seed = chooseSeed();
-    console.log(`      seed ${String(seed)} (set BULKHEAD_SEED to repeat)`);
-    const script = new EditScript(cloneOf(session), { seed, largeFileSize: LARGE });
-    const choice = new SeededRandom(seed + 1);
+    this.timeout(sample(600_000, 3_600_000));
+    const chosen = seed();
+    const script = new EditScript(cloneOf(session), { seed: chosen, largeFileSize: LARGE });
+    const choice = new SeededRandom(chosen + 1);
     const baseTree = session.base?.tree ?? assert.fail('the session has no base');
     let previousTree = session.newestTree;
     let headTree = headTreeOf(cloneOf(session));
@@ -73,7 +73,7 @@ describe('random edits', () => {
         story.push(`checkpoint ${paths === undefined ? 'by reconcile' : 'by paths'}`);
         checkpoints[paths === undefined ? 'byReconcile' : 'byPaths']++;
         return checkpoint(paths?.map(repoPath)).catch((error: unknown) =>
-          assert.fail(`${String(error)}\nafter edit ${String(edits)}, seed ${String(seed)}:\n${story.join('\n')}`),
+          assert.fail(`${String(error)}\nafter edit ${String(edits)}, seed ${String(chosen)}:\n${story.join('\n')}`),
         );
       };
       const byPaths = touched.size > 0 && choice.chance(0.6);
@@ -95,7 +95,7 @@ describe('random edits', () => {
       if (expected !== result.tree) {
         const difference = treeDifference(filesOfTree(oracle.store, expected), filesOfTree(oracle.store, result.tree));
         assert.fail(
-          `after edit ${String(edits)}, seed ${String(seed)}:\n${story.join('\n')}\n--- difference\n${difference}`,
+          `after edit ${String(edits)}, seed ${String(chosen)}:\n${story.join('\n')}\n--- difference\n${difference}`,
         );
       }
       if (result.snapshot !== null) {

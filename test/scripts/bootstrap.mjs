@@ -21,6 +21,7 @@ const scripts = {
   package: ['test/scripts/package.ts'],
   bench: ['test/scripts/bench.ts'],
   coverage: ['test/scripts/coverage.ts'],
+  soak: ['test/scripts/soak.ts'],
   sample: ['test/scripts/sample.ts'],
   build: ['esbuild.mjs', '--production'],
   'build-development': ['esbuild.mjs'],

@@ -110,6 +110,24 @@ interface MochaOptions {
   readonly env?: NodeJS.ProcessEnv;
 }
 
+/** What Node is given to run test files. */
+export function mochaArguments(files: readonly string[], testTimeoutMs: number, grep?: string): string[] {
+  return [
+    '--enable-source-maps',
+    inRoot('node_modules/mocha/bin/mocha.js'),
+    '--no-config',
+    '--no-package',
+    '--forbid-only',
+    '--no-color',
+    '--timeout',
+    String(testTimeoutMs),
+    '--reporter',
+    inRoot('test/scripts/reporter.cjs'),
+    ...(grep === undefined ? [] : ['--grep', grep]),
+    ...files,
+  ];
+}
+
 function mocha(name: string, patterns: readonly string[], options: MochaOptions = {}): Step {
   return {
     name,
@@ -118,20 +136,7 @@ function mocha(name: string, patterns: readonly string[], options: MochaOptions 
     run: async (context) => {
       const files = fs.globSync(patterns, { cwd: root }).sort();
       if (files.length === 0) return one(false, `There are no tests in ${patterns.join(', ')}.`);
-      const args = [
-        '--enable-source-maps',
-        inRoot('node_modules/mocha/bin/mocha.js'),
-        '--no-config',
-        '--no-package',
-        '--forbid-only',
-        '--no-color',
-        '--timeout',
-        String(options.testTimeoutMs ?? 20_000),
-        '--reporter',
-        inRoot('test/scripts/reporter.cjs'),
-        ...(context.grep === undefined ? [] : ['--grep', context.grep]),
-        ...files,
-      ];
+      const args = mochaArguments(files, options.testTimeoutMs ?? 20_000, context.grep);
       return counted(name, args, context, {
         timeoutMs: options.timeoutMs ?? 4 * 60_000,
         ...(options.env === undefined ? {} : { env: options.env }),
