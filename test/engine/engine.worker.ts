@@ -70,7 +70,6 @@ async function stopBeforeRetiring(session: string): Promise<void> {
   };
 }
 
-
 /** Opens files until no more can be opened, but for a few. */
 function takeDescriptors(leave: number): () => void {
   const taken: number[] = [];

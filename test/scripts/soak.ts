@@ -43,6 +43,7 @@ function suites(only: string): string[] {
 async function main(): Promise<void> {
   const options = readOptions(process.argv.slice(2));
   const abort = new AbortController();
+  const isStopped = () => abort.signal.aborted;
   onEndSignal(() => {
     abort.abort();
     process.exitCode = 130;
@@ -59,7 +60,7 @@ async function main(): Promise<void> {
   for (let seed = options.seed; ; seed++) {
     for (const file of files) {
       // At least one round of everything: a run of no minutes is a short one.
-      if (abort.signal.aborted || (rounds > 0 && performance.now() >= end)) {
+      if (isStopped() || (rounds > 0 && performance.now() >= end)) {
         console.log(`${rounds} whole rounds, no failure`);
         return;
       }
@@ -70,7 +71,7 @@ async function main(): Promise<void> {
         env: { ...process.env, NO_COLOR: '1', BULKHEAD_SOAK: '1', BULKHEAD_SEED: String(seed) },
         signal: abort.signal,
       });
-      if (abort.signal.aborted) return;
+      if (isStopped()) return;
       const seconds = ((performance.now() - started) / 1000).toFixed(1);
       console.log(`${code === 0 ? 'ok  ' : 'FAIL'} seed ${seed} ${seconds.padStart(7)} s   ${file}`);
       if (code !== 0) {

@@ -42,8 +42,8 @@ import { SeededRandom } from '../support/seededRandom';
 import { sample, seed } from '../support/soak';
 import { temporaryFolder } from '../support/temporary';
 
-const ROUNDS = sample(200, 30_000);
-const FILE_ROUNDS = sample(60, 3000);
+const ROUNDS = sample(200, 5000);
+const FILE_ROUNDS = sample(60, 1500);
 const OID = 'c0ffee'.padEnd(40, '1');
 const OTHER = 'd'.repeat(40);
 const ID = 'abcdefghij23';
