@@ -288,7 +288,8 @@ export class Claims {
           this.#host.log.warn(`the claim on ${session} was not released: ${why}`);
           return;
         }
-        await wait(this.#host.clock, this.#host.random.fraction() * 10);
+        // A lock file in the way (a `git pack-refs` of somebody's) goes away; a claim that stays would stop every save.
+        await wait(this.#host.clock, POLL_MS);
       }
     } catch (error) {
       // The work is done; what is left behind is proven to be held by nobody, and taken over by the next one.

@@ -190,6 +190,39 @@ exec git "$@"
     }
   });
 
+  it("the lock of the packed refs in somebody else's hands when a restore ends: the claim goes as soon as it can", async function () {
+    this.timeout(60_000);
+    const world = new EngineWorld();
+    const bulkhead = await world.open();
+    const session = await bulkhead.createSession({ name: 'Packed', from: { kind: 'head' } });
+    write(cloneOf(session), 'a.txt', 'changed\n');
+    await snapshotOf(bulkhead, session);
+    const lockFile = join(world.store, 'packed-refs.lock');
+    writeFileSync(lockFile, '');
+    const { prototype } = UpdateRef;
+    // eslint-disable-next-line @typescript-eslint/unbound-method -- put back below, and called with its own object
+    const original = prototype.move;
+    let refused = 0;
+    prototype.move = async function (wanted) {
+      const result = await original.call(this, wanted);
+      if (result.kind === 'locked' && ++refused === 2) {
+        rmSync(lockFile);
+      }
+      return result;
+    };
+    try {
+      await bulkhead.restore({ session: session.id, target: session.newest ?? '', consent: 'all' });
+    } finally {
+      prototype.move = original;
+    }
+    assert.equal(refused, 2);
+    assert.equal(gitLine(['for-each-ref', 'refs/bulkhead/claims'], world.store), '');
+    write(cloneOf(session), 'a.txt', 'goes on\n');
+    await snapshotOf(bulkhead, session, 'a.txt');
+    assert.deepEqual(world.warnings, []);
+    await world.close();
+  });
+
   it('a hook that forbids every move of a ref, named in the configuration for all repositories, is not asked', async () => {
     const world = new EngineWorld();
     const hooks = join(world.home.home, 'hooks');
