@@ -92,7 +92,7 @@ describe('faults of the machine', () => {
     });
 
     it('keeps the order of snapshots, sees every change, and undoes', async () => {
-      const bulkhead = await world.open({}, world.repo.dir, { clock });
+      const bulkhead = await world.open({}, world.repo.dir, clock);
       const session = await newSession(bulkhead);
       const made = [session.newest ?? ''];
       for (const [step, jump] of [0, -HOUR, -24 * HOUR, 0, -30 * HOUR, 48 * HOUR, -HOUR].entries()) {
@@ -101,7 +101,7 @@ describe('faults of the machine', () => {
         made.unshift(await snapshotOf(bulkhead, session, ...(step % 2 === 0 ? [] : ['a.txt'])));
         assert.equal(contentAt(world.store, made[0] ?? '', 'a.txt').toString(), `step ${String(step)}\n`);
         assert.equal((await checkpoint(bulkhead, session)).snapshot, null);
-        for (const window of [bulkhead, await world.open({}, world.repo.dir, { clock })]) {
+        for (const window of [bulkhead, await world.open({}, world.repo.dir, clock)]) {
           assert.deepEqual(
             (await window.snapshots({ session: session.id })).map(({ oid }) => oid),
             made,
@@ -144,11 +144,11 @@ describe('faults of the machine', () => {
     });
 
     it('lets a lease and a claim be taken, held and given back', async () => {
-      const bulkhead = await world.open({}, world.repo.dir, { clock });
+      const bulkhead = await world.open({}, world.repo.dir, clock);
       const session = await newSession(bulkhead);
       const lease = await bulkhead.capture(session.id, { ownWindow: false });
       offset -= 24 * HOUR;
-      const other = await world.open({}, world.repo.dir, { clock });
+      const other = await world.open({}, world.repo.dir, clock);
       const follower = await other.capture(session.id, { ownWindow: false });
       assert.deepEqual([lease.state, follower.state], ['capturing', 'following']);
       write(cloneOf(session), 'a.txt', 'outside\n');
