@@ -4,11 +4,12 @@ import { dirname, join } from 'node:path';
 import { type Clock, systemClock } from '../../src/base/clock';
 import { BulkheadError } from '../../src/base/errors';
 import { silentLog } from '../../src/base/log';
+import { describeHolder, SAVE_LOCK_CAP_MS } from '../../src/core/holder';
 import type { Session } from '../../src/session/api';
 import type { Bulkhead } from '../../src/session/bulkhead';
 import { createHost } from '../../src/session/host';
-import { LockFolder, newHolder } from '../../src/session/locks';
-import { describeHolder } from '../../src/session/processIdentity';
+import { newHolder } from '../../src/session/holders';
+import { LockFolder } from '../../src/session/locks';
 import { useOwnHome } from '../support/environment';
 import { git, gitLine } from '../support/git';
 import { SeededRandom } from '../support/seededRandom';
@@ -135,12 +136,12 @@ describe('faults of the machine', () => {
         clock: runaway,
       });
       const holder = await newHolder(host, 'checkpoint', 'codex');
-      const first = await new LockFolder(folder, host).acquire('one', { holder, waitMs: 0, record: true });
+      const first = await new LockFolder(folder, host).acquire('one', { holder, waitMs: 0, capMs: SAVE_LOCK_CAP_MS });
       assert.ok(first.kind === 'held');
-      const second = await new LockFolder(folder, host).acquire('one', { holder, waitMs: 300, record: true });
+      const second = await new LockFolder(folder, host).acquire('one', { holder, waitMs: 300, capMs: SAVE_LOCK_CAP_MS });
       assert.ok(second.kind === 'busy');
       assert.match(describeHolder(holder, holder.time - HOUR), /for 0 s/);
-      first.release();
+      first.lock.release();
     });
 
     it('lets a lease and a claim be taken, held and given back', async () => {
