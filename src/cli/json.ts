@@ -31,6 +31,7 @@ export function sessionJson(session: Session) {
     snapshots: session.snapshots,
     newest: session.newest,
     created: timeJson(session.created),
+    damage: session.damage,
   };
 }
 
@@ -57,6 +58,7 @@ export function snapshotJson(snapshot: Snapshot) {
     files: snapshot.files,
     added: snapshot.added,
     deleted: snapshot.deleted,
+    damage: snapshot.damage,
   };
 }
 

@@ -296,7 +296,9 @@ function listText(style: Style, sessions: readonly Session[]): string {
     sessions.map((session): (Cell | string)[] => [
       { text: session.id, colour: 'yellow' },
       showUnseen(session.name),
-      session.state === 'ready' ? session.state : { text: session.state, colour: 'red' },
+      session.state === 'ready' && session.damage === null
+        ? session.state
+        : { text: session.damage === null ? session.state : `${session.state}, damaged`, colour: 'red' },
       { text: String(session.snapshots), align: 'right' },
       shortOid(session.newest),
       age(style, session.newestTime),
@@ -316,5 +318,6 @@ function sessionText(style: Style, session: Session): string {
     ['snapshots', String(session.snapshots)],
     ['newest', session.newest === null ? null : `${shortOid(session.newest)}, ${age(style, session.newestTime)}`],
     ['created', age(style, session.created)],
+    ...(session.damage === null ? [] : [['damage', showUnseen(session.damage)] as const]),
   ]);
 }

@@ -111,7 +111,9 @@ function snapshotsText(style: Style, found: readonly Snapshot[], options: { read
       { text: String(snapshot.files), align: 'right' },
       { text: String(snapshot.added), align: 'right', colour: 'green' },
       { text: String(snapshot.deleted), align: 'right', colour: 'red' },
-      showUnseen(snapshot.subject),
+      snapshot.damage === null
+        ? showUnseen(snapshot.subject)
+        : { text: `damaged: ${showUnseen(snapshot.subject)}`, colour: 'red' },
     ]),
   );
 }

@@ -1,6 +1,8 @@
+import { statSync } from 'node:fs';
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BulkheadError, ioError, isAbsent } from '../base/errors';
+import { loosePath } from '../core/looseObject';
 import { isOid, type Oid } from '../core/objectId';
 import type { Git } from './git';
 import { GitError } from './gitError';
@@ -88,12 +90,20 @@ export function sizeParser(name: string): AnswerParser<Omit<Header, 'oid'> | und
   }));
 }
 
-/** Reads objects and refs of one repository through a warm `cat-file --batch`. A read has no effect, so one that was lost with its process is sent again. */
+/**
+ * Reads objects and refs of one repository through a warm `cat-file --batch`. A read has no effect, so one that was lost with
+ * its process is sent again. A loose object whose content does not unpack ends git: that is told as damage, and not asked for
+ * again while the file stays as it is, so that one such object does not start git over and over.
+ */
 export class CatFile {
   readonly #git: Git;
   readonly #gitDir: string;
   readonly #batch: GitProcess;
   readonly #check: GitProcess;
+  /** Objects that ended git, with what their file looked like then. */
+  readonly #corrupt = new Map<Oid, string>();
+  /** Refs that lead to one of these. */
+  readonly #corruptRefs = new Map<string, Oid>();
 
   constructor(git: Git, gitDir: string, env: Readonly<Record<string, string>> = {}) {
     this.#git = git;
@@ -105,29 +115,79 @@ export class CatFile {
   /**
    * @param name an oid or a full ref name, without white space
    * @returns undefined when there is no such object or ref
-   * @throws BulkheadError `object-missing`, `ref-damaged` for a ref that is there and leads nowhere
+   * @throws BulkheadError `object-missing`, `ref-damaged` for a ref that is there and leads nowhere; `object-corrupt`
    */
   async read(name: string): Promise<GitObject | undefined> {
-    const object = await this.#batch.request(`${name}\n`, objectParser(name));
+    const object = await this.#ask(name);
     return object === undefined && name.startsWith('refs/') ? this.#doubted(name) : object;
+  }
+
+  /** Where a ref points, whether or not that object is there; null when there is no such ref, or it cannot be read. */
+  async target(ref: string): Promise<Oid | null> {
+    const answer = await this.#git.run([`--git-dir=${this.#gitDir}`, 'rev-parse', '--verify', '--quiet', ref], {
+      expect: [0, 1, 128],
+    });
+    return answer.code === 0 ? answer.stdout.toString('latin1').trim() : null;
+  }
+
+  async #ask(name: string): Promise<GitObject | undefined> {
+    await this.#refuseCorrupt(name);
+    try {
+      return await this.#batch.request(`${name}\n`, objectParser(name));
+    } catch (error) {
+      const corrupt = error instanceof GitError && error.code === 'git-process-lost' ? corruptObject(error) : undefined;
+      if (corrupt === undefined || (name !== corrupt && (isOid(name) || (await this.target(name)) !== corrupt))) {
+        throw error;
+      }
+      this.#corrupt.set(corrupt, this.#looks(corrupt));
+      if (name !== corrupt) {
+        this.#corruptRefs.set(name, corrupt);
+      }
+      throw this.#corruption(corrupt);
+    }
+  }
+
+  async #refuseCorrupt(name: string): Promise<void> {
+    const oid = isOid(name) ? name : this.#corruptRefs.get(name);
+    if (oid === undefined || !this.#corrupt.has(oid)) {
+      return;
+    }
+    if (this.#corrupt.get(oid) !== this.#looks(oid)) {
+      this.#corrupt.delete(oid);
+      return;
+    }
+    if (name === oid || (await this.target(name)) === oid) {
+      throw this.#corruption(oid);
+    }
+    this.#corruptRefs.delete(name);
+  }
+
+  #looks(oid: Oid): string {
+    const stats = statSync(join(this.#gitDir, 'objects', loosePath(oid)), { throwIfNoEntry: false });
+    return stats === undefined ? 'absent' : `${String(stats.ino)} ${String(stats.size)} ${String(stats.mtimeMs)}`;
+  }
+
+  #corruption(oid: Oid): BulkheadError {
+    return new BulkheadError(
+      'damaged',
+      'object-corrupt',
+      `The object ${oid} of the repository at ${this.#gitDir} is corrupt. Nothing was changed.`,
+      { data: { oid } },
+    );
   }
 
   /** `cat-file` calls a ref missing too when its object is, or when its file cannot be read: that is damage, and not absence. */
   async #doubted(ref: string): Promise<GitObject | undefined> {
-    const answer = await this.#git.run([`--git-dir=${this.#gitDir}`, 'rev-parse', '--verify', '--quiet', ref], {
-      expect: [0, 1, 128],
-    });
-    const isNamed = answer.code === 0 || (await isFile(join(this.#gitDir, ref)));
-    if (!isNamed) {
+    const oid = await this.target(ref);
+    if (oid === null && !(await isFile(join(this.#gitDir, ref)))) {
       return undefined;
     }
     // Asked once more: it may have been made in between.
-    const object = await this.#batch.request(`${ref}\n`, objectParser(ref));
+    const object = await this.#ask(ref);
     if (object !== undefined) {
       return object;
     }
-    const oid = answer.stdout.toString('latin1').trim();
-    throw answer.code === 0
+    throw oid !== null
       ? new BulkheadError(
           'damaged',
           'object-missing',
@@ -156,6 +216,14 @@ export class CatFile {
   async stop(): Promise<void> {
     await Promise.all([this.#batch.stop(), this.#check.stop()]);
   }
+}
+
+/** The object that git says made it give up. */
+function corruptObject(error: GitError): Oid | undefined {
+  const { stderr } = error.data;
+  return typeof stderr === 'string'
+    ? /fatal: (?:loose|packed) object ([0-9a-f]{40,64}) \(stored in .*\) is corrupt/.exec(stderr)?.[1]
+    : undefined;
 }
 
 async function isFile(path: string): Promise<boolean> {

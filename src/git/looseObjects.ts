@@ -2,24 +2,39 @@ import { randomBytes } from 'node:crypto';
 import {
   chmodSync,
   closeSync,
-  existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
+  readFileSync,
   renameSync,
+  statSync,
   unlinkSync,
+  utimesSync,
   writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { errnoOf, ioError } from '../base/errors';
-import { encodeLoose, loosePath } from '../core/looseObject';
-import { hashObject, type ObjectFormat, type Oid } from '../core/objectId';
+import { errnoOf, ioError, isAbsent } from '../base/errors';
+import { decodeLoose, encodeLoose, loosePath } from '../core/looseObject';
+import { hashObject, type ObjectFormat, type ObjectType, type Oid } from '../core/objectId';
 
 /**
  * Above this many bytes a tree is stored without compression: its oids do not shrink, and deflating them is most of the
  * cost of a change in a folder of thousands of files. Maintenance packs them later.
  */
 const STORED_TREE_BYTES = 64 * 1024;
+
+/**
+ * A file of up to this many bytes that is there already is read before it is trusted: that costs no more than writing it
+ * would. A larger one is trusted by its size until damage was seen anywhere in the store.
+ */
+const CHECKED_BYTES = 64 * 1024;
+
+/** What stands where an object's own file would be. */
+export type LooseState =
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'whole'; readonly type: ObjectType; readonly body: Buffer }
+  /** `reason` for people. */
+  | { readonly kind: 'corrupt'; readonly reason: string };
 
 /**
  * Writes loose objects in git's own format, in process: temporary name, rename, as git does it. Synchronous on purpose:
@@ -29,6 +44,7 @@ export class LooseObjects {
   readonly #folder: string;
   readonly #format: ObjectFormat;
   readonly #fsync: boolean;
+  #damageSeen = false;
 
   constructor(options: { readonly objectsFolder: string; readonly format: ObjectFormat; readonly fsync: boolean }) {
     this.#folder = options.objectsFolder;
@@ -36,19 +52,67 @@ export class LooseObjects {
     this.#fsync = options.fsync;
   }
 
+  /** From now on no file is trusted by its size: something in the store is damaged. */
+  distrust(): void {
+    this.#damageSeen = true;
+  }
+
   /**
-   * Writes the object unless a loose one is there already. One that is only in a pack is written again; maintenance removes it.
+   * Writes the object unless a whole loose one is there already; that one becomes fresh, so that no maintenance that runs
+   * until the object is reachable takes it for old rubbish. One that is only in a pack is written again; maintenance removes
+   * it.
    * @throws BulkheadError of kind `io`
    */
-  write(type: 'blob' | 'tree' | 'commit', body: Buffer): Oid {
+  write(type: ObjectType, body: Buffer): Oid {
     const oid = hashObject(this.#format, type, body);
-    const target = join(this.#folder, loosePath(oid));
-    if (existsSync(target)) {
+    const target = this.#path(oid);
+    const size = sizeOf(target);
+    if (size !== undefined && this.#isTrusted(oid, size, body) && freshen(target)) {
       return oid;
     }
     const level = type === 'tree' && body.length > STORED_TREE_BYTES ? 0 : 1;
     this.#publish(target, encodeLoose(type, body, { level }));
     return oid;
+  }
+
+  /** Reads an object's own file and checks it against its name. */
+  check(oid: Oid): LooseState {
+    let bytes: Buffer;
+    try {
+      bytes = readFileSync(this.#path(oid));
+    } catch (error) {
+      if (isAbsent(error)) {
+        return { kind: 'absent' };
+      }
+      throw ioError('read', this.#path(oid), error);
+    }
+    if (bytes.length === 0) {
+      return { kind: 'corrupt', reason: 'its file is empty' };
+    }
+    try {
+      const { type, body } = decodeLoose(bytes);
+      return hashObject(this.#format, type, body) === oid
+        ? { kind: 'whole', type, body }
+        : { kind: 'corrupt', reason: 'its content is that of another object' };
+    } catch {
+      // Any failure to decode it means the same: the bytes are not what was written.
+      return { kind: 'corrupt', reason: 'its file cannot be unpacked' };
+    }
+  }
+
+  #path(oid: Oid): string {
+    return join(this.#folder, loosePath(oid));
+  }
+
+  #isTrusted(oid: Oid, size: number, body: Buffer): boolean {
+    if (size === 0) {
+      return false;
+    }
+    if (size > CHECKED_BYTES && !this.#damageSeen) {
+      return true;
+    }
+    const found = this.check(oid);
+    return found.kind === 'whole' && found.body.equals(body);
   }
 
   /**
@@ -78,6 +142,27 @@ export class LooseObjects {
       removeQuietly(temporary);
       throw ioError('write a snapshot to', this.#folder, error);
     }
+  }
+}
+
+function sizeOf(path: string): number | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.size;
+  } catch {
+    // A folder that may not be read: the write that follows says why.
+    return undefined;
+  }
+}
+
+/** @returns false when it is gone, or its time cannot be set: then it has to be written again, as git does it */
+function freshen(path: string): boolean {
+  const now = new Date();
+  try {
+    utimesSync(path, now, now);
+    return true;
+  } catch {
+    // Pruned a moment ago, or the file of another user: a new one takes its place.
+    return false;
   }
 }
 

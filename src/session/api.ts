@@ -44,9 +44,12 @@ export interface Session {
   readonly branch: string | null;
   /** Number of snapshots, closed chains included. */
   readonly snapshots: number;
+  /** The newest snapshot that is whole. */
   readonly newest: Oid | null;
   readonly newestTime: number | null;
   readonly newestTree: Oid | null;
+  /** What of its newest snapshots the store has lost, for people; null when nothing. */
+  readonly damage: string | null;
   readonly created: number | null;
 }
 
@@ -102,6 +105,8 @@ export interface Snapshot {
   readonly files: number;
   readonly added: number;
   readonly deleted: number;
+  /** What of it cannot be read, for people; null when nothing was found wanting. The counts are zero then. */
+  readonly damage: string | null;
 }
 
 export interface SnapshotQuery {

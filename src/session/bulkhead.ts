@@ -57,6 +57,7 @@ import { SaveNotices } from './saveNotices';
 import { SessionNames } from './sessionNames';
 import { SessionService } from './sessionService';
 import { defaultAgent, Sites } from './sites';
+import { SnapshotHealth } from './snapshotHealth';
 import { SnapshotReader } from './snapshotReader';
 import { openSnapshotStore, type SnapshotStore } from './snapshotStore';
 import type { Waiting } from './snapshotWriter';
@@ -150,7 +151,8 @@ export class Bulkhead {
     const locks = new LockFolder(storage.locks, host);
     const claims = new Claims(host, store, locks);
     const journal = new Journal(host, storage.journal);
-    this.#reader = new SnapshotReader(host, store);
+    const health = new SnapshotHealth(host, store);
+    this.#reader = new SnapshotReader(host, store, health);
     this.#sessions = new SessionService(host, storage, store, repository, records, this.#reader, claims, journal);
     this.#sites = new Sites({
       host,
@@ -160,6 +162,7 @@ export class Bulkhead {
       locks,
       claims,
       records,
+      health,
       sessions: this.#sessions,
       beforeWrite: (session) => this.#recovery.settle(session),
       onMoved: (session) => {

@@ -24,7 +24,7 @@ import type { Journal } from './journal';
 import { readSessionFile, sessionFolderIds, writePointer, writeSessionFile } from './pointer';
 import { readable, type Records, type StoredRecord } from './records';
 import type { SnapshotReader } from './snapshotReader';
-import { refLocked, type SnapshotStore } from './snapshotStore';
+import { isDamage, refLocked, type SnapshotStore } from './snapshotStore';
 import { sessionFolder, type Storage } from './storage';
 import type { UserRepository } from './userRepository';
 
@@ -47,6 +47,8 @@ export interface Publication {
   readonly record: SessionRecord;
   readonly also: readonly RefMove[];
 }
+
+export type NewestFacts = Pick<Session, 'snapshots' | 'newest' | 'newestTime' | 'newestTree' | 'damage'>;
 
 /** The sessions of one storage: records in the store, folders beside it, and what becomes of them when one is missing. */
 export class SessionService {
@@ -153,7 +155,8 @@ export class SessionService {
 
   async #withoutRecord(id: string): Promise<Session | undefined> {
     const folder = sessionFolder(this.#storage, id);
-    if ((await this.#reader.newest(id)) !== null) {
+    const { ref, damage } = await this.#reader.standing(id);
+    if (ref !== null || damage !== null) {
       return this.#broken(id, 'damaged', 'Its record is gone. Its snapshots are still there.');
     }
     if (!(await isRealFolder(folder))) {
@@ -176,17 +179,25 @@ export class SessionService {
       base: null,
       shadowRef: shadowRef(id),
       branch: null,
-      ...(await this.newestFacts(id).catch(() => ({ snapshots: 0, newest: null, newestTime: null, newestTree: null }))),
+      ...(await this.newestFacts(id).catch(() => ({
+        snapshots: 0,
+        newest: null,
+        newestTime: null,
+        newestTree: null,
+        damage: null,
+      }))),
       created: null,
     };
   }
 
   /** What the newest snapshot tells: where the session stands, and how many snapshots it has. */
-  async newestFacts(session: string): Promise<Pick<Session, 'snapshots' | 'newest' | 'newestTime' | 'newestTree'>> {
-    const newest = await this.#reader.newest(session);
+  async newestFacts(session: string): Promise<NewestFacts> {
+    const standing = await this.#reader.standing(session);
+    const newest = standing.good;
+    const damage = standing.damage?.text ?? null;
     const commit = newest === null ? undefined : await this.#reader.nearest(newest);
     if (commit === undefined) {
-      return { snapshots: 0, newest, newestTime: null, newestTree: null };
+      return { snapshots: 0, newest, newestTime: null, newestTree: null, damage };
     }
     const closed = commit.meta.chain.number === 1 ? 0 : await this.#closedSnapshots(session, commit.meta.chain.number);
     return {
@@ -194,6 +205,7 @@ export class SessionService {
       newest: commit.oid,
       newestTime: commit.time,
       newestTree: commit.tree,
+      damage,
     };
   }
 
@@ -211,10 +223,22 @@ export class SessionService {
     ]);
     let count = 0;
     for (const tip of tips.split('\n').filter((oid) => oid !== '')) {
-      count += (await this.#reader.nearest(tip))?.meta.chain.ordinal ?? 0;
+      count += await this.#lengthOfChain(tip);
     }
     this.#closed.set(session, { current, count });
     return count;
+  }
+
+  async #lengthOfChain(tip: Oid): Promise<number> {
+    try {
+      return (await this.#reader.nearest(tip))?.meta.chain.ordinal ?? 0;
+    } catch (error) {
+      if (isDamage(error)) {
+        // Its snapshots are not lost with it, but nobody knows how many they are.
+        return 0;
+      }
+      throw error;
+    }
   }
 
   clonePath(record: SessionRecord): string {

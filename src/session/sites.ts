@@ -12,6 +12,7 @@ import type { LockFolder } from './locks';
 import { Materialiser } from './materialise';
 import { readable, type Records } from './records';
 import type { SessionService } from './sessionService';
+import type { SnapshotHealth } from './snapshotHealth';
 import type { SnapshotStore } from './snapshotStore';
 import { SnapshotWriter, type Waiting } from './snapshotWriter';
 import { statCacheFolder, type Storage } from './storage';
@@ -34,6 +35,7 @@ export interface SitesOptions {
   readonly locks: LockFolder;
   readonly claims: Claims;
   readonly records: Records;
+  readonly health: SnapshotHealth;
   readonly sessions: SessionService;
   readonly beforeWrite: (session: SessionRef) => Promise<void>;
   readonly onMoved: (session: SessionRef) => void;
@@ -114,7 +116,7 @@ export class Sites {
   }
 
   #make(session: SessionRef, root: string): Site {
-    const { host, storage, store, locks, claims, beforeWrite, onMoved, onWaiting } = this.#options;
+    const { host, storage, store, locks, claims, health, beforeWrite, onMoved, onWaiting } = this.#options;
     const workTree = new WorkTree(root);
     const gitDir = join(root, '.git');
     const head: HeadSource =
@@ -126,6 +128,7 @@ export class Sites {
       store,
       locks,
       claims,
+      health,
       site: {
         session,
         workTree,

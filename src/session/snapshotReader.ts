@@ -4,10 +4,11 @@ import { shadowRef } from '../core/refName';
 import { isWithin, type RepoPath } from '../core/repoPath';
 import { isSessionRef } from '../core/sessionId';
 import { parseMessage, type SnapshotMeta } from '../core/snapshotMessage';
-import { CancelledError } from '../git/gitError';
+import { CancelledError, GitError } from '../git/gitError';
 import type { Snapshot, SnapshotQuery } from './api';
 import type { Host } from './host';
-import type { SnapshotStore } from './snapshotStore';
+import type { SnapshotHealth, Standing } from './snapshotHealth';
+import { isDamage, type SnapshotStore } from './snapshotStore';
 
 const PAGE = 100;
 const DEFAULT_LIMIT = 100;
@@ -43,7 +44,11 @@ interface LogRow {
   readonly previous: Oid | null;
   readonly startsChain: boolean;
   readonly counts: Counts;
+  /** What of it cannot be read, for people. */
+  readonly damage: string | null;
 }
+
+const NO_COUNTS: Counts = { files: 0, added: 0, deleted: 0 };
 
 /** One row is its fields and, up to the next row, what `--shortstat` prints. */
 export function parseLog(text: string): LogRow[] {
@@ -72,6 +77,7 @@ export function parseLog(text: string): LogRow[] {
             },
       startsChain: parents === '',
       counts: parseCounts(counts),
+      damage: null,
     });
   }
   return rows;
@@ -90,14 +96,21 @@ function parseCounts(text: string): Counts {
 export class SnapshotReader {
   readonly #host: Host;
   readonly #store: SnapshotStore;
+  readonly #health: SnapshotHealth;
 
-  constructor(host: Host, store: SnapshotStore) {
+  constructor(host: Host, store: SnapshotStore, health: SnapshotHealth) {
     this.#host = host;
     this.#store = store;
+    this.#health = health;
   }
 
-  newest(session: string): Promise<Oid | null> {
-    return this.#store.ref(shadowRef(session));
+  /** The newest snapshot that is whole; null when there is none. */
+  async newest(session: string): Promise<Oid | null> {
+    return (await this.#health.standing(session)).good;
+  }
+
+  standing(session: string): Promise<Standing> {
+    return this.#health.standing(session);
   }
 
   /** @returns undefined when the commit is no snapshot of ours */
@@ -145,9 +158,25 @@ export class SnapshotReader {
         break;
       }
       found.push(commit);
-      oid = commit.previous;
+      oid = await this.#before(commit);
     }
     return found;
+  }
+
+  /** The snapshot before; one that cannot be read is passed over. */
+  async #before(commit: SnapshotCommit): Promise<Oid | null> {
+    if (commit.previous === null) {
+      return null;
+    }
+    try {
+      await this.#store.commit(commit.previous);
+      return commit.previous;
+    } catch (error) {
+      if (isDamage(error)) {
+        return this.#health.older(commit.meta);
+      }
+      throw error;
+    }
   }
 
   async snapshot(oid: Oid): Promise<Snapshot> {
@@ -169,7 +198,7 @@ export class SnapshotReader {
       return this.#merged(sessions, query, after, limit);
     }
     const found: Snapshot[] = [];
-    const start = after === undefined ? await this.newest(only) : after.previous;
+    const start = after === undefined ? await this.#listed(only) : await this.#before(after);
     for await (const snapshot of this.#rows(start, query)) {
       found.push(snapshot);
       if (found.length === limit) {
@@ -212,13 +241,18 @@ export class SnapshotReader {
   /** One session whose snapshots cannot be read does not hide those of the others. */
   async *#forgiving(session: string, query: SnapshotQuery): AsyncGenerator<Snapshot, void> {
     try {
-      yield* this.#rows(await this.newest(session), query);
+      yield* this.#rows(await this.#listed(session), query);
     } catch (error) {
       if (error instanceof CancelledError) {
         throw error;
       }
       this.#host.log.warn(`snapshots are missing from the list: ${messageOf(error)}`);
     }
+  }
+
+  /** Where a list begins: a newest snapshot that is damaged is listed as such as long as its commit can be read. */
+  async #listed(session: string): Promise<Oid | null> {
+    return (await this.#health.standing(session)).readable;
   }
 
   /** What the query asks for, from one snapshot back. */
@@ -247,9 +281,9 @@ export class SnapshotReader {
     let next: Oid | null = start;
     let foreign = 0;
     while (next !== null) {
-      const page = await this.#log(next, pageSize, signal);
+      const page = await this.#page(next, pageSize, signal);
       next = null;
-      for (const { oid, commit, previous, startsChain, counts } of page) {
+      for (const { oid, commit, previous, startsChain, counts, damage } of page) {
         next = previous;
         if (commit === undefined) {
           if (++foreign > MAX_FOREIGN) {
@@ -259,14 +293,68 @@ export class SnapshotReader {
           continue;
         }
         foreign = 0;
-        if (paths.length === 0 || (await this.#touches(commit, paths))) {
-          yield toSnapshot(commit, startsChain ? await this.#countsAtStart(commit) : counts);
+        if (paths.length === 0 || damage !== null || (await this.#touches(commit, paths))) {
+          yield toSnapshot(commit, startsChain && damage === null ? await this.#countsAtStart(commit) : counts, damage);
         }
       }
       if (page.length === 0) {
         return;
       }
     }
+  }
+
+  async #page(start: Oid, pageSize: number, signal?: AbortSignal): Promise<LogRow[]> {
+    try {
+      return await this.#log(start, pageSize, signal);
+    } catch (error) {
+      if (!(error instanceof GitError)) {
+        throw error;
+      }
+      // Git gives up at the first object that it cannot read.
+      const rows = await this.#readOneByOne(start, pageSize, signal);
+      const damaged = rows.find(({ damage }) => damage !== null);
+      if (damaged === undefined) {
+        throw error;
+      }
+      if (damaged.commit !== undefined) {
+        await this.#health.suspect(damaged.commit.meta.session);
+      }
+      return rows;
+    }
+  }
+
+  /** As a page of the log, around everything that is damaged. */
+  async #readOneByOne(start: Oid, pageSize: number, signal?: AbortSignal): Promise<LogRow[]> {
+    const rows: LogRow[] = [];
+    for (let oid: Oid | null = start; oid !== null && rows.length < pageSize;) {
+      if (signal?.aborted === true) {
+        throw new CancelledError();
+      }
+      const commit: SnapshotCommit | undefined = await this.commit(oid);
+      if (commit === undefined) {
+        // A foreign hand's; it may stand on one of ours.
+        const below: Oid | null = (await this.#store.commit(oid)).parents[0] ?? null;
+        rows.push({ oid, commit, previous: below, startsChain: false, counts: NO_COUNTS, damage: null });
+        oid = below;
+        continue;
+      }
+      const previous = await this.#before(commit);
+      const gap = previous === commit.previous ? null : 'The snapshot before it cannot be read.';
+      const readable = { ...commit, previous };
+      let counts = NO_COUNTS;
+      let damage = gap;
+      try {
+        counts = await this.#countsAtStart(readable);
+      } catch (error) {
+        if (!isDamage(error) && !(error instanceof GitError)) {
+          throw error;
+        }
+        damage = 'A part of it, or of the snapshot before it, cannot be read.';
+      }
+      rows.push({ oid, commit: readable, previous, startsChain: false, counts, damage });
+      oid = previous;
+    }
+    return rows;
   }
 
   async #log(start: Oid, pageSize: number, signal?: AbortSignal): Promise<LogRow[]> {
@@ -390,17 +478,24 @@ export class SnapshotReader {
       return false;
     }
     const id = commit.meta.session;
-    const refs = await this.#host.git.text([
-      `--git-dir=${this.#store.gitDir}`,
-      'for-each-ref',
-      `--contains=${oid}`,
-      '--count=1',
-      '--format=%(refname)',
-      shadowRef(id),
-      `refs/bulkhead/closed/${id}`,
-      `refs/bulkhead/pins/${id}`,
-    ]);
-    return refs !== '';
+    const refs = await this.#host.git.run(
+      [
+        `--git-dir=${this.#store.gitDir}`,
+        'for-each-ref',
+        `--contains=${oid}`,
+        '--count=1',
+        '--format=%(refname)',
+        shadowRef(id),
+        `refs/bulkhead/closed/${id}`,
+        `refs/bulkhead/pins/${id}`,
+      ],
+      { expect: [0, 1, 128] },
+    );
+    if (refs.stdout.length > 0 || (refs.code === 0 && refs.stderr === '')) {
+      return refs.stdout.length > 0;
+    }
+    // Git gives up where a commit on the way is damaged; the way around it is slow and finds the same.
+    return (await this.history(id)).some((snapshot) => snapshot.oid === oid);
   }
 }
 
@@ -415,7 +510,7 @@ function notFound(text: string): BulkheadError {
   });
 }
 
-function toSnapshot(commit: SnapshotCommit, counts: Counts): Snapshot {
+function toSnapshot(commit: SnapshotCommit, counts: Counts, damage: string | null): Snapshot {
   return {
     oid: commit.oid,
     previous: commit.previous,
@@ -427,5 +522,6 @@ function toSnapshot(commit: SnapshotCommit, counts: Counts): Snapshot {
     turn: commit.meta.turn,
     subject: commit.subject,
     ...counts,
+    damage,
   };
 }

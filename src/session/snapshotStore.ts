@@ -77,10 +77,7 @@ export class SnapshotStore {
       this.#trees.set(oid, cached);
       return cached;
     }
-    const object = await this.reader.read(oid);
-    if (object === undefined) {
-      throw missingObject(oid);
-    }
+    const object = await this.#read(oid);
     if (object.type === 'tree') {
       this.remember(oid, object.body);
       return object.body;
@@ -108,13 +105,27 @@ export class SnapshotStore {
     }
   }
 
-  /** @throws BulkheadError `object-missing`, `not-a-commit` */
-  async commit(oid: Oid): Promise<ParsedCommit> {
-    const object = await this.reader.read(oid);
+  /** Damage that is met anywhere makes the writer look twice at what is there already. */
+  async #read(oid: Oid): Promise<GitObject> {
+    let object: GitObject | undefined;
+    try {
+      object = await this.reader.read(oid);
+    } catch (error) {
+      if (isDamage(error)) {
+        this.objects.distrust();
+      }
+      throw error;
+    }
     if (object === undefined) {
+      this.objects.distrust();
       throw missingObject(oid);
     }
-    return this.parseCommit(object);
+    return object;
+  }
+
+  /** @throws BulkheadError `object-missing`, `object-corrupt`, `not-a-commit` */
+  async commit(oid: Oid): Promise<ParsedCommit> {
+    return this.parseCommit(await this.#read(oid));
   }
 
   /** @throws BulkheadError `not-a-commit` */
@@ -128,10 +139,7 @@ export class SnapshotStore {
   }
 
   async blob(oid: Oid): Promise<Buffer> {
-    const object = await this.reader.read(oid);
-    if (object === undefined) {
-      throw missingObject(oid);
-    }
+    const object = await this.#read(oid);
     if (object.type !== 'blob') {
       throw new BulkheadError('damaged', 'not-a-blob', `The object ${oid} is a ${object.type}, not a file's content.`, {
         data: { oid },
@@ -230,9 +238,17 @@ export function refLocked({ lockFile, ageMs }: Extract<RefUpdateResult, { readon
 }
 
 function missingObject(oid: Oid): BulkheadError {
-  return new BulkheadError('damaged', 'object-missing', `The snapshot store misses the object ${oid}.`, {
-    data: { oid },
-  });
+  return new BulkheadError(
+    'damaged',
+    'object-missing',
+    `The snapshot store misses the object ${oid}. "bulkhead doctor" tells what that means.`,
+    { data: { oid } },
+  );
+}
+
+/** Whether an error says that our own data cannot be read. */
+export function isDamage(error: unknown): error is BulkheadError {
+  return error instanceof BulkheadError && error.kind === 'damaged';
 }
 
 /** Opens the store of a storage; makes it from the user's repository when it is not there yet. */

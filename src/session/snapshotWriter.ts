@@ -11,7 +11,7 @@ import type { RepoPath } from '../core/repoPath';
 import { formatMessage, parseMessage, type Trigger } from '../core/snapshotMessage';
 import { subjectFor } from '../core/subject';
 import type { TreeChange } from '../core/treeDiff';
-import { CancelledError } from '../git/gitError';
+import { CancelledError, GitError } from '../git/gitError';
 import type { RefMove } from '../git/updateRef';
 import type { ChangeStatus, CheckpointResult, PathChange, SkippedPath } from './api';
 import type { Claims } from './claims';
@@ -20,7 +20,8 @@ import type { Host } from './host';
 import { newHolder } from './holders';
 import type { LockFolder } from './locks';
 import { type Captured, PathCapture, type TrackedTrees, withoutCovered } from './pathCapture';
-import { refLocked, type SnapshotStore } from './snapshotStore';
+import type { SnapshotHealth } from './snapshotHealth';
+import { isDamage, refLocked, type SnapshotStore } from './snapshotStore';
 import { StatCache } from './statCache';
 import { changesOf, editTree, type PathEdits } from './treeBuilder';
 import { WriterTurn } from './writerTurn';
@@ -54,7 +55,12 @@ export interface Waiting {
 }
 
 interface Newest {
+  /** Where the shadow ref stands. */
   readonly oid: Oid | null;
+  /** What the next snapshot follows; another one than `oid` only when that is damaged. */
+  readonly parent: Oid | null;
+  /** The newest snapshot is damaged: the next one is made of everything, and is made even when nothing changed. */
+  readonly damaged: boolean;
   /** The base's tree before the first snapshot. */
   readonly tree: Oid;
   readonly chain: ChainPosition | null;
@@ -83,6 +89,13 @@ type Published =
  */
 const FENCES: ReadonlySet<Trigger> = new Set<Trigger>(['before-restore', 'before-apply', 'final']);
 
+interface Built {
+  readonly tree: Oid;
+  readonly edits: PathEdits;
+  readonly skipped: readonly SkippedPath[];
+  readonly rulesChanged: boolean;
+}
+
 /** After so many tries a lock file of git's is reported: git itself has waited 0.1 s each time. */
 const REF_LOCK_TRIES = 4;
 /** A lock file of git's that is older than this belongs to no living transaction of ours, in milliseconds. */
@@ -108,6 +121,7 @@ export class SnapshotWriter {
   readonly #queue = new KeyedQueue<'write'>();
   readonly #claims: Claims;
   readonly #beforeWrite: () => Promise<void>;
+  readonly #health: SnapshotHealth;
   readonly #onMoved: () => void;
   readonly #onWaiting: (waiting: Waiting | null) => void;
   #newest: Newest | undefined;
@@ -124,6 +138,7 @@ export class SnapshotWriter {
     readonly store: SnapshotStore;
     readonly locks: LockFolder;
     readonly claims: Claims;
+    readonly health: SnapshotHealth;
     readonly site: WriterSite;
     /** Finishes what was cut off, so that half of a restore is not taken for somebody's writes. */
     readonly beforeWrite: () => Promise<void>;
@@ -136,6 +151,7 @@ export class SnapshotWriter {
     this.#site = options.site;
     this.#claims = options.claims;
     this.#beforeWrite = options.beforeWrite;
+    this.#health = options.health;
     this.#onMoved = options.onMoved;
     this.#onWaiting = options.onWaiting;
     this.#capture = new PathCapture(options.host.git, options.store, options.site.workTree);
@@ -196,7 +212,7 @@ export class SnapshotWriter {
   ): Promise<{ readonly tree: Oid; readonly skipped: readonly SkippedPath[] }> {
     return this.#queue.run('write', async () => {
       const newest = await this.#readNewest();
-      if (paths !== undefined) {
+      if (paths !== undefined && !newest.damaged) {
         const captured = await this.#captureOnly(paths, newest.tree, forced);
         return { tree: await editTree(this.#store, newest.tree, captured.edits), skipped: captured.skipped };
       }
@@ -236,7 +252,15 @@ export class SnapshotWriter {
         throw new CancelledError();
       }
       // Asked now that the old value of the ref is known, and answered while the files are read: see FENCES.
-      const [current, isClaimed] = await Promise.all([built ?? this.#build(newest, request), this.#isClaimed(request)]);
+      let current: Built;
+      let isClaimed: boolean;
+      try {
+        [current, isClaimed] = await Promise.all([built ?? this.#build(newest, request), this.#isClaimed(request)]);
+      } catch (error) {
+        newest = await this.#afterDamage(newest, error);
+        built = undefined;
+        continue;
+      }
       const { tree, edits, skipped, rulesChanged } = current;
       const answer = (snapshot: Oid | null, last: Oid | null, changes: readonly TreeChange[]): Recorded => ({
         session: this.#site.session,
@@ -247,7 +271,8 @@ export class SnapshotWriter {
         skipped,
         rulesChanged,
       });
-      if (tree === newest.tree && newest.oid !== null && request.always !== true && !FENCES.has(request.trigger)) {
+      const isNew = newest.damaged || request.always === true || FENCES.has(request.trigger);
+      if (tree === newest.tree && newest.oid !== null && !isNew) {
         // What we take for the newest may be out of date, and then "no change" would be wrong.
         if ((await this.#store.ref(shadowRef(this.#site.session))) === newest.oid) {
           return answer(null, newest.oid, []);
@@ -299,7 +324,7 @@ export class SnapshotWriter {
   }
 
   async #build(newest: Newest, request: SnapshotRequest): Promise<Built> {
-    if (request.paths === undefined) {
+    if (request.paths === undefined || newest.damaged) {
       const { tree, captured } = await this.#everything(newest.tree, request.forced, request.signal);
       return { tree, edits: captured.edits, skipped: captured.skipped, rulesChanged: false };
     }
@@ -424,20 +449,55 @@ export class SnapshotWriter {
   }
 
   async #readNewest(): Promise<Newest> {
-    const found = await this.#store.reader.read(shadowRef(this.#site.session));
-    if (found?.oid !== this.#newest?.oid) {
+    const { ref: oid, good, readable, damage } = await this.#health.standing(this.#site.session);
+    if (oid !== this.#newest?.oid) {
       this.#base = undefined;
     }
-    if (found === undefined) {
-      this.#newest = { oid: null, tree: await this.#firstParent(), chain: null };
+    if (damage !== null) {
+      return this.#mended(oid, damage.fault);
+    }
+    if (good === null) {
+      this.#newest = { oid: null, parent: null, damaged: false, tree: await this.#firstParent(), chain: null };
       return this.#newest;
     }
-    const { oid } = found;
-    const commit = this.#store.parseCommit(found);
+    const commit = await this.#store.commit(good);
     const parsed = parseMessage(commit.message);
     // A message that cannot be read (a foreign hand) ends the chain: the next snapshot starts a new one behind it.
-    this.#newest = { oid, tree: commit.tree, chain: parsed?.meta.chain ?? null };
+    this.#newest = { oid, parent: readable, damaged: false, tree: commit.tree, chain: parsed?.meta.chain ?? null };
     return this.#newest;
+  }
+
+  /**
+   * After damage: everything that is in the work tree is written again, which often makes the newest snapshot whole. If not,
+   * the next one goes on from the newest whole one, and takes the place of the damaged one under the ref.
+   */
+  async #mended(oid: Oid | null, fault: BulkheadError): Promise<Newest> {
+    if (oid === null) {
+      // Where the ref stands cannot be told, so nothing can be compared and swapped.
+      throw fault;
+    }
+    await this.#everything(emptyTreeOid(this.#store.format), undefined, undefined);
+    const { good, readable, damage } = await this.#health.suspect(this.#site.session);
+    const parent = good ?? readable;
+    const commit = parent === null ? undefined : await this.#store.commit(parent);
+    const chain = (commit === undefined ? undefined : parseMessage(commit.message))?.meta.chain ?? null;
+    const tree = good === null || commit === undefined ? emptyTreeOid(this.#store.format) : commit.tree;
+    this.#newest = { oid, parent, damaged: damage !== null, tree, chain };
+    this.#host.log.warn(
+      damage === null
+        ? `${this.#site.session}: the objects that its newest snapshot ${oid} had lost were written again from the work tree`
+        : `${this.#site.session}: the damaged snapshot ${oid} is left behind; the next one follows ${parent ?? 'none'}`,
+    );
+    return this.#newest;
+  }
+
+  /** A part of the newest snapshot that nobody had looked at may be what could not be read. */
+  async #afterDamage(newest: Newest, error: unknown): Promise<Newest> {
+    const isSuspicious = isDamage(error) || (error instanceof GitError && error.code === 'git-exited');
+    if (!isSuspicious || newest.damaged || (await this.#health.suspect(this.#site.session)).damage === null) {
+      throw error;
+    }
+    return this.#readNewest();
   }
 
   /** Before the first snapshot everything is compared with the base. */
@@ -458,6 +518,7 @@ export class SnapshotWriter {
     const now = Math.floor(this.#host.clock.now());
     const time = Math.floor(now / 1000);
     const { chain, closes } = nextPosition(newest, now);
+    const { parent } = newest;
     const startsChain = closes !== null;
     const head = this.#headNow;
     const person = { name: request.agent, email: `${request.agent}@bulkhead.invalid`, time, offset: '+0000' };
@@ -472,10 +533,10 @@ export class SnapshotWriter {
       head,
       skipped: { count: skipped.length, named: skipped.map(({ path }) => path) },
       chain,
-      previous: startsChain ? newest.oid : null,
+      previous: startsChain ? parent : null,
       reverses: request.reverses ?? null,
     });
-    const parents = newest.oid === null || startsChain ? [] : [newest.oid];
+    const parents = parent === null || startsChain ? [] : [parent];
     const oid = this.#store.objects.write(
       'commit',
       writeCommit({ tree, parents, author: person, committer: person, message }),
@@ -487,12 +548,12 @@ export class SnapshotWriter {
       moves.push({ ref: claimRef(session), from: claim, to: claim });
     }
     if (closes !== null) {
-      moves.push({ ref: closedRef(session, closes), from: null, to: newest.oid });
+      moves.push(await this.#closing(newest, closes, time));
     }
     const result = await this.#store.move(session, moves);
     switch (result.kind) {
       case 'done':
-        this.#newest = { oid, tree, chain };
+        this.#newest = { oid, parent: oid, damaged: false, tree, chain };
         this.#onMoved();
         return { kind: 'made', oid };
       case 'moved':
@@ -505,6 +566,14 @@ export class SnapshotWriter {
         }
         return { kind: 'ref-locked', error: refLocked(result) };
     }
+  }
+
+  async #closing({ parent, damaged }: Newest, number: number, time: number): Promise<RefMove> {
+    // The snapshot that is left behind may have closed this very chain already.
+    const standing = damaged ? await this.#store.ref(closedRef(this.#site.session, number)) : null;
+    return standing === parent
+      ? { ref: closedRef(this.#site.session, number), from: parent, to: parent }
+      : { ref: closedRef(this.#site.session, standing === null ? number : time), from: null, to: parent };
   }
 
   async stop(): Promise<void> {

@@ -124,6 +124,8 @@ export function sessionDescription(context: TextContext, facts: SessionFacts): s
   }
   if (session.state !== 'ready') {
     parts.push(stateText(l10n, session.state));
+  } else if (session.damage !== null) {
+    parts.push(l10n.t('damaged'));
   } else if (facts.waiting !== null) {
     parts.push(l10n.t('waiting'));
   }
@@ -145,8 +147,10 @@ export function sessionTooltip(context: TextContext, facts: SessionFacts): strin
   const { l10n, now, time } = context;
   const { session } = facts;
   const lines = [sessionName(l10n, session)];
-  if (session.reason !== null) {
-    lines.push(shown(session.reason));
+  for (const text of [session.reason, session.damage]) {
+    if (text !== null) {
+      lines.push(shown(text));
+    }
   }
   if (facts.waiting !== null) {
     lines.push(shownInLine(facts.waiting));
@@ -176,6 +180,7 @@ export function sessionSpoken(context: TextContext, facts: SessionFacts): string
     session.id === 'workspace' ? l10n.t('This workspace') : l10n.t('Session {0}', sessionName(l10n, session)),
     ...(facts.own && session.id !== 'workspace' ? [l10n.t('open in this window')] : []),
     stateText(l10n, session.state),
+    ...(session.damage === null ? [] : [l10n.t('damaged')]),
     snapshotsText(l10n, session.snapshots),
     ...(facts.changed === null ? [] : [l10n.t('{0} changed', filesText(l10n, facts.changed))]),
     ...(session.newestTime === null ? [] : [l10n.t('newest {0}', ageSentence(l10n, session.newestTime, now))]),
@@ -204,6 +209,7 @@ export function snapshotDescription(context: TextContext, snapshot: Snapshot): s
   const { l10n, now } = context;
   const named = snapshot.trigger === 'start' || snapshot.trigger === 'manual' || snapshot.trigger === 'final';
   return [
+    snapshot.damage === null ? '' : l10n.t('damaged'),
     ageText(l10n, snapshot.time, now),
     linesText(snapshot.added, snapshot.deleted),
     snapshot.agent === UNKNOWN_AGENT ? '' : agentText(l10n, snapshot.agent),
@@ -217,6 +223,7 @@ export function snapshotTooltip(context: TextContext, snapshot: Snapshot): strin
   const { l10n, time } = context;
   return [
     subjectText(snapshot),
+    ...(snapshot.damage === null ? [] : [shown(snapshot.damage)]),
     fullTimeText(time, snapshot.time),
     l10n.t('By {0}, {1}', agentText(l10n, snapshot.agent), triggerText(l10n, snapshot.trigger)),
     [filesText(l10n, snapshot.files), linesText(snapshot.added, snapshot.deleted)]
@@ -230,6 +237,7 @@ export function snapshotSpoken(context: TextContext, snapshot: Snapshot): string
   const { l10n, now } = context;
   return [
     subjectText(snapshot),
+    ...(snapshot.damage === null ? [] : [l10n.t('damaged')]),
     l10n.t('by {0}', agentText(l10n, snapshot.agent)),
     triggerText(l10n, snapshot.trigger),
     ageSentence(l10n, snapshot.time, now),

@@ -85,7 +85,7 @@ export class SessionBranch {
     await this.#loading;
     const nodes: TreeNode[] = [];
     const { session, waiting } = this.node;
-    for (const text of [session.reason, waiting, this.#failure]) {
+    for (const text of [session.reason, session.damage, waiting, this.#failure]) {
       if (text !== null) {
         nodes.push(this.#reason(this.node, text, `${nodes.length}`));
       }

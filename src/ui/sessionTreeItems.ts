@@ -68,7 +68,7 @@ function row(node: TreeNode, label: string, state: vscode.TreeItemCollapsibleSta
 
 function sessionItem(context: TextContext, node: SessionNode): vscode.TreeItem {
   const { session } = node;
-  const explained = session.reason !== null || node.waiting !== null;
+  const explained = session.reason !== null || session.damage !== null || node.waiting !== null;
   const item = row(node, sessionName(context.l10n, session), session.snapshots > 0 || explained ? Collapsed : None);
   item.description = sessionDescription(context, node);
   item.tooltip = sessionTooltip(context, node);
@@ -92,6 +92,9 @@ function sessionContextValue(node: SessionNode): string {
 function sessionIcon(node: SessionNode): vscode.ThemeIcon {
   if (node.session.state === 'ready') {
     const color = node.own && node.session.id !== WORKSPACE ? new vscode.ThemeColor('charts.green') : undefined;
+    if (node.session.damage !== null) {
+      return new vscode.ThemeIcon('warning', new vscode.ThemeColor('list.warningForeground'));
+    }
     if (node.waiting !== null) {
       return new vscode.ThemeIcon('lock', new vscode.ThemeColor('list.warningForeground'));
     }
@@ -126,7 +129,7 @@ function snapshotItem(context: TextContext, node: SnapshotNode): vscode.TreeItem
   const item = row(node, snapshotLabel(snapshot), snapshot.files > 0 ? Collapsed : None);
   item.description = snapshotDescription(context, snapshot);
   item.tooltip = snapshotTooltip(context, snapshot);
-  item.iconPath = new vscode.ThemeIcon(snapshotIcon(snapshot.trigger));
+  item.iconPath = snapshotIcon(snapshot);
   item.contextValue = node.parent.session.path === null ? 'snapshot' : 'snapshot writable';
   item.accessibilityInformation = { label: snapshotSpoken(context, snapshot) };
   if (snapshot.files > 0) {
@@ -139,7 +142,13 @@ function snapshotItem(context: TextContext, node: SnapshotNode): vscode.TreeItem
   return item;
 }
 
-function snapshotIcon(trigger: SnapshotNode['snapshot']['trigger']): string {
+function snapshotIcon({ damage, trigger }: SnapshotNode['snapshot']): vscode.ThemeIcon {
+  return damage === null
+    ? new vscode.ThemeIcon(triggerIcon(trigger))
+    : new vscode.ThemeIcon('warning', new vscode.ThemeColor('list.warningForeground'));
+}
+
+function triggerIcon(trigger: SnapshotNode['snapshot']['trigger']): string {
   switch (trigger) {
     case 'start':
       return 'play-circle';

@@ -258,29 +258,6 @@ describe('damage', () => {
     await snapshotOf(bulkhead, session);
   });
 
-  it('stops and says so when a shadow ref leads to an object that is not there, and takes it for no missing session', async () => {
-    const [session, other] = [await newSession('Hollow'), await newSession('Other')];
-    write(cloneOf(session), 'a.txt', 'changed\n');
-    const newest = await snapshotOf(bulkhead, session);
-    await world.close();
-    unlinkSync(join(world.store, 'objects', newest.slice(0, 2), newest.slice(2)));
-    bulkhead = await world.open();
-    write(cloneOf(session), 'a.txt', 'again\n');
-    const error = await failure(checkpoint(bulkhead, session));
-    assert.deepEqual([error.kind, error.code], ['damaged', 'object-missing']);
-    assert.equal(gitLine(['rev-parse', session.shadowRef], world.store), newest);
-    assert.equal(read(cloneOf(session), 'a.txt'), 'again\n');
-    write(cloneOf(other), 'a.txt', 'other\n');
-    const fine = await snapshotOf(bulkhead, other);
-    const states = new Map((await bulkhead.sessions()).map(({ id, state }) => [id, state]));
-    assert.equal(states.get(other.id), 'ready');
-    assert.ok(states.has(session.id), 'it is listed');
-    assert.ok(
-      (await bulkhead.snapshots({})).some(({ oid }) => oid === fine),
-      'one broken session hides no other',
-    );
-  });
-
   it('stops and says so when a shadow ref cannot be read', async () => {
     const session = await newSession('Torn');
     await world.close();

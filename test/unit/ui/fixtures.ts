@@ -26,6 +26,7 @@ export function session(changes: Partial<Session> = {}): Session {
     newest: 'e'.repeat(40),
     newestTime: NOW - 5 * 60_000,
     newestTree: 'f'.repeat(40),
+    damage: null,
     created: NOW - 3_600_000,
     ...changes,
   };
@@ -46,6 +47,7 @@ export function snapshot(number: number, changes: Partial<Snapshot> = {}): Snaps
     files: 1,
     added: 12,
     deleted: 3,
+    damage: null,
     ...changes,
   };
 }
