@@ -5,6 +5,7 @@ import type { Command } from './command';
 import { contention } from './contentionCommand';
 import { diff } from './diffCommand';
 import { usageError } from './failure';
+import { gc } from './gcCommand';
 import { lockShow } from './lockCommand';
 import { restore, undo } from './restoreCommands';
 import {
@@ -36,6 +37,7 @@ export const COMMANDS: readonly Command[] = [
   contention,
   apply,
   lockShow,
+  gc,
 ];
 
 export function commandFor(words: readonly string[]): Command {

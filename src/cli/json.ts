@@ -5,6 +5,7 @@ import type {
   ContendedPath,
   DiffResult,
   LockInfo,
+  MaintenanceResult,
   PathChange,
   RemoveResult,
   ResetResult,
@@ -12,6 +13,7 @@ import type {
   RestoreResult,
   Session,
   Snapshot,
+  StoreSize,
 } from '../session/api';
 
 /**
@@ -142,6 +144,26 @@ export function lockJson(lock: LockInfo) {
     ageMs: lock.ageMs,
     state: lock.state,
     place: lock.place,
+  };
+}
+
+export function gcJson(result: MaintenanceResult) {
+  const size = ({ loose, looseBytes, packs, packed, packBytes }: StoreSize) => ({
+    loose,
+    looseBytes,
+    packs,
+    packed,
+    packBytes,
+  });
+  return {
+    time: timeJson(result.time),
+    before: size(result.before),
+    after: size(result.after),
+    full: result.full,
+    pruned: result.pruned,
+    swept: { files: result.swept.files, bytes: result.swept.bytes },
+    closedRefs: result.closedRefs,
+    skipped: result.skipped.map(({ step, reason }) => ({ step, reason })),
   };
 }
 

@@ -34,9 +34,12 @@ export function recordRef(session: string): string {
   return `${ROOT}/records/${checked(session)}`;
 }
 
-/** Who is restoring, applying or deleting. */
+/** No session can have this id: ids are longer. */
+export const STORE_CLAIM = 'store';
+
+/** Who is restoring, applying or deleting; or, for `STORE_CLAIM`, who is tidying the store. */
 export function claimRef(session: string): string {
-  return `${ROOT}/claims/${checked(session)}`;
+  return `${ROOT}/claims/${session === STORE_CLAIM ? session : checked(session)}`;
 }
 
 /** The newest snapshot of a closed chain. */

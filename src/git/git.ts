@@ -1,12 +1,13 @@
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { access, constants, realpath, stat } from 'node:fs/promises';
+import { constants as osConstants, setPriority } from 'node:os';
 import { delimiter, isAbsolute, join, sep } from 'node:path';
 import type { Clock } from '../base/clock';
 import type { Log } from '../base/log';
 import { requireDescriptors } from './descriptors';
 import { type Environment, ownEnvironment, userEnvironment } from './gitEnvironment';
 import { CancelledError, diskError, endOfStderr, GitError, hasPipes, launchError } from './gitError';
-import { type GitVersion, isAtLeast, OLDEST_GIT, parseGitVersion } from './gitVersion';
+import { type Feature, FEATURES, type GitVersion, isAtLeast, OLDEST_GIT, parseGitVersion } from './gitVersion';
 import { ignoreClosedInput } from './ignoreClosedInput';
 
 export interface RunOptions {
@@ -19,6 +20,8 @@ export interface RunOptions {
   readonly signal?: AbortSignal | undefined;
   /** Exit codes that are answers; default only 0. */
   readonly expect?: readonly number[];
+  /** Work that nobody waits for: it gives way to everything else, and being cancelled ends its children too. */
+  readonly background?: boolean;
   /** Bytes of stdout above which the run is ended and fails; default 256 MiB. */
   readonly maxOutput?: number;
 }
@@ -61,6 +64,10 @@ export class Git {
 
   get environment(): Environment {
     return this.#environment;
+  }
+
+  can(feature: Feature): boolean {
+    return isAtLeast(this.version, FEATURES[feature]);
   }
 
   /**
@@ -113,7 +120,14 @@ export class Git {
       let child: ChildProcessWithoutNullStreams;
       try {
         requireDescriptors();
-        child = spawn(this.path, [...args], { cwd: options.cwd, env, windowsHide: true, stdio: 'pipe' });
+        child = spawn(this.path, [...args], {
+          cwd: options.cwd,
+          env,
+          windowsHide: true,
+          stdio: 'pipe',
+          // A group of its own, so that the whole group can be ended.
+          detached: options.background === true && process.platform !== 'win32',
+        });
       } catch (error) {
         failed(error);
         return;
@@ -122,6 +136,9 @@ export class Git {
         child.on('error', failed);
         return;
       }
+      if (options.background === true) {
+        giveWay(child.pid);
+      }
       const stdout: Buffer[] = [];
       let size = 0;
       let stderr = '';
@@ -129,7 +146,7 @@ export class Git {
       const limit = options.maxOutput ?? MAX_OUTPUT;
       const abort = (): void => {
         ended = 'cancelled';
-        child.kill();
+        endRun(child, options);
       };
       options.signal?.addEventListener('abort', abort, { once: true });
       child.stdout.on('data', (chunk: Buffer) => {
@@ -170,6 +187,29 @@ export class Git {
       child.stdin.end(options.input ?? '');
     });
   }
+}
+
+/** Children inherit it. */
+function giveWay(pid: number | undefined): void {
+  try {
+    if (pid !== undefined) {
+      setPriority(pid, osConstants.priority.PRIORITY_LOW);
+    }
+  } catch {
+    // It has ended already, or the platform does not allow it: then it runs like any other.
+  }
+}
+
+function endRun(child: ChildProcess, options: RunOptions): void {
+  try {
+    if (options.background === true && process.platform !== 'win32' && child.pid !== undefined) {
+      process.kill(-child.pid);
+      return;
+    }
+  } catch {
+    // The group is gone already.
+  }
+  child.kill();
 }
 
 function subcommand(args: readonly string[]): string {

@@ -324,3 +324,30 @@ export interface StorageInfo {
   readonly repository: string;
   readonly objectFormat: ObjectFormat;
 }
+
+export interface StoreSize {
+  readonly loose: number;
+  readonly looseBytes: number;
+  readonly packs: number;
+  /** Objects in packs. */
+  readonly packed: number;
+  readonly packBytes: number;
+}
+
+/** What a maintenance of the store did. */
+export interface MaintenanceResult {
+  /** When it began. */
+  readonly time: number;
+  readonly before: StoreSize;
+  readonly after: StoreSize;
+  /** The whole store was packed anew. */
+  readonly full: boolean;
+  /** Objects removed that nothing had led to for a day. */
+  readonly pruned: number;
+  /** Leftovers of killed processes. */
+  readonly swept: { readonly files: number; readonly bytes: number };
+  /** Closed chains that got back the ref that keeps them. */
+  readonly closedRefs: number;
+  /** What was left out, and why, for people. */
+  readonly skipped: readonly { readonly step: string; readonly reason: string }[];
+}

@@ -19,6 +19,7 @@ import {
   type DiffSide,
   type LockInfo,
   type Recovered,
+  type MaintenanceResult,
   type RemovalPreflight,
   type RemoveResult,
   type ResetOptions,
@@ -45,6 +46,7 @@ import type { Host } from './host';
 import { LockList } from './lockList';
 import { Journal } from './journal';
 import { LockFolder } from './locks';
+import { Maintenance } from './maintenance';
 import { Records } from './records';
 import { Recovery } from './recovery';
 import { RefWatcher } from './refWatcher';
@@ -126,6 +128,7 @@ export class Bulkhead {
   readonly #locks: LockFolder;
   readonly #lockList: LockList;
   readonly #recovery: Recovery;
+  readonly #maintenance: Maintenance;
   readonly #captures = new Set<Capture>();
   readonly #notices = new Map<SessionRef, SaveNotices>();
   readonly #waiting = new Map<SessionRef, Waiting>();
@@ -225,6 +228,7 @@ export class Bulkhead {
       claims,
       names: async () => new Map((await this.sessions({ all: true })).map(({ id, name }) => [id, name])),
     });
+    this.#maintenance = new Maintenance({ host, store, claims, storageRoot: storage.root });
   }
 
   /** A record, folder or state changed, here or in another process. */
@@ -636,6 +640,19 @@ export class Bulkhead {
       this.#notices.set(ref, notices);
     }
     return notices;
+  }
+
+  /**
+   * Packs loose objects and removes what has been out of reach for a day. Checkpoints go on meanwhile.
+   * @throws BulkheadError `claimed` (kind `busy`) while another process does it
+   */
+  maintain(options: { readonly signal?: AbortSignal } = {}): Promise<MaintenanceResult> {
+    return this.#maintenance.run(options);
+  }
+
+  /** Whether there is enough to do for `maintain`. */
+  maintenanceIsDue(): Promise<boolean> {
+    return this.#maintenance.isDue();
   }
 
   #setWaiting(session: SessionRef, waiting: Waiting | null): void {

@@ -190,6 +190,8 @@ async function holdsForeignFiles(root: string): Promise<boolean> {
     'workspace',
     'snapshots.git',
     'donor.git',
+    'damaged',
+    'maintenance.json',
     STORAGE_FILE,
   ]);
   try {
