@@ -166,15 +166,20 @@ function freshen(path: string): boolean {
   }
 }
 
+/** Packing removes a folder whose last object it has packed, also one that was made a moment ago. */
+const FOLDER_TRIES = 16;
+
 function moveInto(temporary: string, target: string): void {
-  try {
-    renameSync(temporary, target);
-  } catch (error) {
-    if (errnoOf(error) !== 'ENOENT') {
-      throw error;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      renameSync(temporary, target);
+      return;
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT' || attempt === FOLDER_TRIES) {
+        throw error;
+      }
     }
     mkdirSync(dirname(target), { recursive: true });
-    renameSync(temporary, target);
   }
 }
 
