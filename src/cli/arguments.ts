@@ -27,6 +27,7 @@ const OPTIONS = {
   'only-safe': { type: 'boolean' },
   redo: { type: 'boolean' },
   mode: { type: 'string' },
+  repair: { type: 'boolean' },
 } as const;
 
 export type OptionName = keyof typeof OPTIONS;

@@ -6,6 +6,8 @@ import type { Style } from './print';
 export interface Output {
   readonly json: unknown;
   readonly text: (style: Style) => string;
+  /** Absent: 0. */
+  readonly exitCode?: number;
 }
 
 export interface Command {

@@ -4,6 +4,7 @@ import { checkpoint } from './checkpointCommand';
 import type { Command } from './command';
 import { contention } from './contentionCommand';
 import { diff } from './diffCommand';
+import { doctor } from './doctorCommand';
 import { usageError } from './failure';
 import { gc } from './gcCommand';
 import { lockShow } from './lockCommand';
@@ -37,6 +38,7 @@ export const COMMANDS: readonly Command[] = [
   contention,
   apply,
   lockShow,
+  doctor,
   gc,
 ];
 

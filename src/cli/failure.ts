@@ -1,7 +1,7 @@
 import { BulkheadError, type ErrorKind, messageOf } from '../base/errors';
 
 export const EXIT_DONE = 0;
-const EXIT_FAILED = 1;
+export const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 const EXIT_INTERRUPTED = 130;
 

@@ -92,6 +92,16 @@ export class Invocation {
     return bulkhead;
   }
 
+  /** Repository and storage that are meant, without opening the storage. */
+  async place(): Promise<{ readonly repository: string; readonly storage: string | null }> {
+    const { repository, storage } = await this.#where();
+    return { repository, storage };
+  }
+
+  host(): Promise<Host> {
+    return this.#hostOnce();
+  }
+
   /** For lists: a missing storage has no entries and is not made. */
   async openOrNone(): Promise<Bulkhead | undefined> {
     try {

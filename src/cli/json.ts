@@ -13,8 +13,10 @@ import type {
   RestoreResult,
   Session,
   Snapshot,
+  StoreReport,
   StoreSize,
 } from '../session/api';
+import { isHealthy } from '../session/findings';
 
 /**
  * The documents of `--json`. Scripts rely on every name here: fields are only ever added.
@@ -144,6 +146,27 @@ export function lockJson(lock: LockInfo) {
     ageMs: lock.ageMs,
     state: lock.state,
     place: lock.place,
+  };
+}
+
+export function storeReportJson(report: StoreReport) {
+  return {
+    healthy: isHealthy(report.findings),
+    storage: report.storage,
+    repository: report.repository,
+    git: report.git,
+    findings: report.findings.map(({ severity, code, session, subject, message, safe, advice, repairable }) => ({
+      severity,
+      code,
+      session,
+      subject,
+      message,
+      safe,
+      advice,
+      repairable,
+    })),
+    repairs: report.repairs.map(({ code, subject, what }) => ({ code, subject, what })),
+    reportFile: report.reportFile,
   };
 }
 

@@ -16,7 +16,7 @@ async function main(argv: readonly string[]): Promise<number> {
   try {
     const output = await run(argv, interrupt);
     await write(process.stdout, json ? document(output.json) : textOf(output, style()));
-    return EXIT_DONE;
+    return output.exitCode ?? EXIT_DONE;
   } catch (error) {
     const { exitCode, error: failure } = failureOf(error, interrupt.aborted);
     if (json) {

@@ -351,3 +351,47 @@ export interface MaintenanceResult {
   /** What was left out, and why, for people. */
   readonly skipped: readonly { readonly step: string; readonly reason: string }[];
 }
+
+/**
+ * - `error`: something is lost, or will not work.
+ * - `warning`: nothing is lost, but something is not as it should be.
+ * - `info`: worth knowing, and no problem.
+ */
+export type Severity = 'error' | 'warning' | 'info';
+
+/** One thing that a check of the store found. The texts are for people, in full sentences. */
+export interface Finding {
+  readonly severity: Severity;
+  /** Stable, lower-case words with dashes. */
+  readonly code: string;
+  readonly session: SessionRef | null;
+  /** The object, ref, file or folder that it is about. */
+  readonly subject: string | null;
+  /** What it means. */
+  readonly message: string;
+  /** What is safe all the same. */
+  readonly safe: string;
+  /** What to do, or what a repair will do. */
+  readonly advice: string;
+  /** Whether a repair can mend it without guessing. */
+  readonly repairable: boolean;
+}
+
+/** What was done about a finding. */
+export interface Repair {
+  readonly code: string;
+  readonly subject: string;
+  readonly what: string;
+}
+
+export interface StoreReport {
+  readonly storage: string;
+  readonly repository: string;
+  /** Version of git. */
+  readonly git: string;
+  /** What is there now; after a repair, what is left. */
+  readonly findings: readonly Finding[];
+  readonly repairs: readonly Repair[];
+  /** File that names what was moved, and from where; null when nothing was. */
+  readonly reportFile: string | null;
+}

@@ -32,6 +32,7 @@ import {
   type Snapshot,
   type SnapshotQuery,
   type StorageInfo,
+  type StoreReport,
   WORKSPACE,
 } from './api';
 import { ApplyService } from './applyService';
@@ -40,6 +41,7 @@ import { CaptureLease } from './captureLease';
 import { Claims } from './claims';
 import { Comparisons } from './comparisons';
 import { type ContentionSide, ContentionService } from './contentionService';
+import { Doctor } from './doctor';
 import { exists } from './files';
 import { currentHead, type HeadState } from './heads';
 import type { Host } from './host';
@@ -648,6 +650,31 @@ export class Bulkhead {
    */
   maintain(options: { readonly signal?: AbortSignal } = {}): Promise<MaintenanceResult> {
     return this.#maintenance.run(options);
+  }
+
+  /**
+   * Looks at everything that the snapshots depend on. With `repair` it first mends what can be mended without guessing;
+   * without, it writes nothing.
+   * @throws BulkheadError `claimed` (kind `busy`) while maintenance or another repair is under way
+   */
+  async checkStore(
+    options: { readonly repair?: boolean; readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<StoreReport> {
+    const doctor = new Doctor({
+      host: this.#host,
+      storage: this.#storage,
+      repository: this.#repository,
+      store: this.#store,
+      rewrite: async (session) => (await this.#sites.of(session)).writer.rewrite(options.signal),
+    });
+    if (options.repair !== true) {
+      return doctor.check(options.signal);
+    }
+    const report = await doctor.repair(options.signal);
+    if (report.repairs.length > 0) {
+      this.#onDidChangeSessions.fire();
+    }
+    return report;
   }
 
   /** Whether there is enough to do for `maintain`. */

@@ -126,9 +126,18 @@ export class SnapshotHealth {
     return (await this.#scan(session, chain))[0] ?? null;
   }
 
-  /** All snapshots of a session whose commits can be read, highest place first; also those that lost a race. */
-  scan(session: string): Promise<readonly Oid[]> {
-    return this.#scan(session, null);
+  /** The newest whole snapshot of a session whose ref is gone or cannot be read; the slow way, through all of the store. */
+  async newestWhole(session: string): Promise<Oid | null> {
+    return this.#firstWhole(await this.#scan(session, null), new Set());
+  }
+
+  async #firstWhole(candidates: readonly Oid[], whole: Set<Oid>): Promise<Oid | null> {
+    for (const candidate of candidates.slice(0, MOST_CANDIDATES)) {
+      if ((await this.damagedObjectOf(candidate, whole)) === undefined) {
+        return candidate;
+      }
+    }
+    return null;
   }
 
   async #knownDamage(snapshot: Oid): Promise<Oid | undefined> {
@@ -177,12 +186,7 @@ export class SnapshotHealth {
     if (good === null && looked <= MOST_CANDIDATES && (at !== null || ref === null)) {
       const candidates = await this.#scan(session, below);
       readable ??= candidates[0] ?? null;
-      for (const candidate of candidates.slice(0, MOST_CANDIDATES)) {
-        if ((await this.damagedObjectOf(candidate, whole)) === undefined) {
-          good = candidate;
-          break;
-        }
-      }
+      good = await this.#firstWhole(candidates, whole);
     }
     return { ref, readable, good, damage: { text: damageText(ref, good, fault), fault } };
   }

@@ -300,8 +300,39 @@ async function dropRefs(host: Host, gitDir: string): Promise<void> {
   }
 }
 
+interface StoreConfiguration {
+  /** Path below the store, and what has to stand there. */
+  readonly files: readonly (readonly [string, string])[];
+  readonly rules: ConversionRules;
+}
+
 /** Rewrites the store's configuration from the user's effective one: safe values, and what decides how content is recorded. */
 async function writeConfiguration(host: Host, gitDir: string, repository: UserRepository): Promise<ConversionRules> {
+  const { files, rules } = await configurationFor(host, repository);
+  await makeFolder(join(gitDir, 'info'));
+  for (const [path, text] of files) {
+    await writeIfChanged(join(gitDir, path), text);
+  }
+  return rules;
+}
+
+/** Opens a store as it is, and writes nothing; for a look at one that may be damaged. `stale`: files that an ordinary opening would rewrite. */
+export async function inspectSnapshotStore(
+  host: Host,
+  gitDir: string,
+  repository: UserRepository,
+): Promise<{ readonly store: SnapshotStore; readonly stale: readonly string[] }> {
+  const { files, rules } = await configurationFor(host, repository);
+  const stale: string[] = [];
+  for (const [path, text] of files) {
+    if ((await readTextIfThere(join(gitDir, path))) !== text) {
+      stale.push(path);
+    }
+  }
+  return { store: new SnapshotStore(host, gitDir, repository.format, rules), stale };
+}
+
+async function configurationFor(host: Host, repository: UserRepository): Promise<StoreConfiguration> {
   const { config } = repository;
   const core: (readonly [string, string])[] = [
     ['repositoryformatversion', repository.format === 'sha1' ? '0' : '1'],
@@ -354,21 +385,12 @@ async function writeConfiguration(host: Host, gitDir: string, repository: UserRe
     },
     ...filters,
   ];
-  const text = formatConfig(sections);
-  const file = join(gitDir, 'config');
-  if ((await readTextIfThere(file)) !== text) {
-    await writeFileAtomic(file, text);
-  }
-  const info = join(gitDir, 'info');
-  await makeFolder(info);
   const attributes = await readTextIfThere(join(repository.commonDir, 'info', 'attributes'));
-  await writeIfChanged(join(info, 'attributes'), attributes ?? '');
   const exclude = (await readTextIfThere(join(repository.commonDir, 'info', 'exclude'))) ?? '';
-  await writeIfChanged(join(info, 'exclude'), `${exclude.replace(/\n?$/, '\n')}.bulkhead-tmp-*\n`);
   const boolean = (key: string, fallback: boolean): boolean =>
     parseBoolean(lastValue(config, `core.${key}`)) ?? fallback;
   const autocrlf = lastValue(config, 'core.autocrlf') ?? 'false';
-  return {
+  const rules: ConversionRules = {
     autocrlf: autocrlf.toLowerCase() === 'input' ? 'input' : parseBoolean(autocrlf) === true ? 'true' : 'false',
     outsideAttributes: attributesFile !== undefined || (attributes !== undefined && attributes.trim() !== ''),
     attributesFile: attributesFile ?? null,
@@ -378,6 +400,14 @@ async function writeConfiguration(host: Host, gitDir: string, repository: UserRe
     fileMode: boolean('filemode', process.platform !== 'win32'),
     symlinks: boolean('symlinks', true),
     ignoreCase: boolean('ignorecase', false),
+  };
+  return {
+    files: [
+      ['config', formatConfig(sections)],
+      ['info/attributes', attributes ?? ''],
+      ['info/exclude', `${exclude.replace(/\n?$/, '\n')}.bulkhead-tmp-*\n`],
+    ],
+    rules,
   };
 }
 

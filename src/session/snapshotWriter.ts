@@ -221,6 +221,11 @@ export class SnapshotWriter {
     });
   }
 
+  /** Writes every object of the present work tree again: what of it the store has lost is there afterwards. Moves no ref. */
+  async rewrite(signal?: AbortSignal): Promise<void> {
+    await this.#queue.run('write', () => this.#everything(emptyTreeOid(this.#store.format), undefined, signal));
+  }
+
   async #snapshot(request: SnapshotRequest): Promise<Recorded | 'claimed'> {
     const turn = new WriterTurn(this.#locks, this.#site.session, () =>
       newHolder(this.#host, 'checkpoint', request.agent),
