@@ -1,6 +1,8 @@
 import * as vscode from 'vscode';
 import type { Session } from './session/api';
+import { systemClock } from './base/clock';
 import { Captures } from './ui/captures';
+import { checkStore } from './ui/checkStoreCommand';
 import { registerCommands } from './ui/commands';
 import { showContention } from './ui/contentionCommand';
 import { ContentionStatusBar } from './ui/contentionStatusBar';
@@ -8,6 +10,8 @@ import { setContextKey } from './ui/contextKeys';
 import { fileDecorations } from './ui/fileDecorations';
 import { showLockHolders } from './ui/lockCommand';
 import { createLogChannel } from './ui/logChannel';
+import { MaintenanceSchedule } from './ui/maintenanceSchedule';
+import { ReportDocuments } from './ui/reportDocuments';
 import { Repositories } from './ui/repositories';
 import type { Repository } from './ui/repository';
 import { listenToSaves } from './ui/saveListener';
@@ -41,6 +45,12 @@ export function activate(context: vscode.ExtensionContext): TestApi | undefined 
   const view = vscode.window.createTreeView('bulkhead.sessions', { treeDataProvider: tree, showCollapseAll: true });
   const statusBar = new ContentionStatusBar(repositories, errors);
   const targets = new Targets(repositories);
+  const documents = new ReportDocuments();
+  const maintenance = new MaintenanceSchedule({
+    clock: systemClock,
+    log,
+    mayWrite: () => vscode.workspace.isTrusted,
+  });
   const open = (): void => {
     void repositories.open();
   };
@@ -60,6 +70,10 @@ export function activate(context: vscode.ExtensionContext): TestApi | undefined 
       'bulkhead.showLockHolders': {
         failure: vscode.l10n.t('Cannot show who holds locks.'),
         run: () => showLockHolders(repositories),
+      },
+      'bulkhead.checkStore': {
+        failure: vscode.l10n.t('Cannot check the snapshot store.'),
+        run: (node) => checkStore({ repositories, targets, documents }, node),
       },
       'bulkhead.showSessionActions': {
         failure: vscode.l10n.t('Cannot show the actions.'),
@@ -93,6 +107,8 @@ export function activate(context: vscode.ExtensionContext): TestApi | undefined 
     tree,
     statusBar,
     new SuccessorOffer(repositories, errors),
+    documents,
+    maintenance,
     commands,
     listenToSaves(captures, errors),
     watchForRepository(repositories),
@@ -110,10 +126,12 @@ export function activate(context: vscode.ExtensionContext): TestApi | undefined 
     }),
     repositories.onDidChange(() => {
       void setContextKey('bulkhead.state', repositories.state);
+      maintenance.follow(repositories.all.flatMap(({ bulkhead }) => (bulkhead === null ? [] : [bulkhead])));
       view.message = repositories.state === 'failed' ? withoutLinks(shown(repositories.reason ?? '')) : '';
     }),
   );
   shutdown = async () => {
+    maintenance.dispose();
     await captures.shutdown();
     await repositories.shutdown();
   };

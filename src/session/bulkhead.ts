@@ -134,6 +134,9 @@ export class Bulkhead {
   readonly #captures = new Set<Capture>();
   readonly #notices = new Map<SessionRef, SaveNotices>();
   readonly #waiting = new Map<SessionRef, Waiting>();
+  /** Ends what takes long. */
+  readonly #closing = new AbortController();
+  readonly #long = new Set<Promise<unknown>>();
   readonly #owned = new DisposableStore();
   readonly #onDidChangeSessions: Emitter<void>;
   readonly #onDidChangeSnapshots: Emitter<SessionRef>;
@@ -649,7 +652,7 @@ export class Bulkhead {
    * @throws BulkheadError `claimed` (kind `busy`) while another process does it
    */
   maintain(options: { readonly signal?: AbortSignal } = {}): Promise<MaintenanceResult> {
-    return this.#maintenance.run(options);
+    return this.#untilClosed(options.signal, (signal) => this.#maintenance.run({ signal }));
   }
 
   /**
@@ -660,17 +663,16 @@ export class Bulkhead {
   async checkStore(
     options: { readonly repair?: boolean; readonly signal?: AbortSignal | undefined } = {},
   ): Promise<StoreReport> {
-    const doctor = new Doctor({
-      host: this.#host,
-      storage: this.#storage,
-      repository: this.#repository,
-      store: this.#store,
-      rewrite: async (session) => (await this.#sites.of(session)).writer.rewrite(options.signal),
+    const report = await this.#untilClosed(options.signal, (signal) => {
+      const doctor = new Doctor({
+        host: this.#host,
+        storage: this.#storage,
+        repository: this.#repository,
+        store: this.#store,
+        rewrite: async (session) => (await this.#sites.of(session)).writer.rewrite(signal),
+      });
+      return options.repair === true ? doctor.repair(signal) : doctor.check(signal);
     });
-    if (options.repair !== true) {
-      return doctor.check(options.signal);
-    }
-    const report = await doctor.repair(options.signal);
     if (report.repairs.length > 0) {
       this.#onDidChangeSessions.fire();
     }
@@ -680,6 +682,18 @@ export class Bulkhead {
   /** Whether there is enough to do for `maintain`. */
   maintenanceIsDue(): Promise<boolean> {
     return this.#maintenance.isDue();
+  }
+
+  /** Long work that a shutdown ends and waits for. */
+  async #untilClosed<T>(signal: AbortSignal | undefined, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const own = this.#closing.signal;
+    const running = work(signal === undefined ? own : AbortSignal.any([own, signal]));
+    this.#long.add(running);
+    try {
+      return await running;
+    } finally {
+      this.#long.delete(running);
+    }
   }
 
   #setWaiting(session: SessionRef, waiting: Waiting | null): void {
@@ -700,6 +714,8 @@ export class Bulkhead {
 
   /** Records what is waiting and ends every process. */
   async shutdown(): Promise<void> {
+    this.#closing.abort();
+    await Promise.allSettled(this.#long);
     await Promise.all([...this.#captures].map((capture) => capture.shutdown()));
     await this.#sites.stop();
     await this.#store.stop();

@@ -141,12 +141,24 @@ export class Maintenance {
       await step('repack', before.looseBytes + rewritten, ['repack', '-d', '-q', '--geometric=2', '--write-midx']);
     }
     const after = await this.#size();
-    const result: MaintenanceResult = { time: started, before, after, full: didFull, pruned, swept, closedRefs, skipped };
-    await this.#writeState({
-      first: state?.first ?? started,
-      last: started,
-      lastFull: didFull ? started : (state?.lastFull ?? null),
-    }, result);
+    const result: MaintenanceResult = {
+      time: started,
+      before,
+      after,
+      full: didFull,
+      pruned,
+      swept,
+      closedRefs,
+      skipped,
+    };
+    await this.#writeState(
+      {
+        first: state?.first ?? started,
+        last: started,
+        lastFull: didFull ? started : (state?.lastFull ?? null),
+      },
+      result,
+    );
     this.#host.log.info(
       `maintenance of the store: ${String(before.loose)} loose objects and ${String(before.packs)} packs became ${String(after.loose)} and ${String(after.packs)}`,
     );

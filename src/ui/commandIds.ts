@@ -28,6 +28,7 @@ export interface CommandArguments {
   readonly 'bulkhead.copySnapshotId': TreeNode | undefined;
   readonly 'bulkhead.showContention': undefined;
   readonly 'bulkhead.showLockHolders': undefined;
+  readonly 'bulkhead.checkStore': TreeNode | undefined;
   readonly 'bulkhead.showSessionActions': undefined;
   readonly 'bulkhead.refresh': undefined;
   readonly 'bulkhead.showLog': undefined;
@@ -61,6 +62,7 @@ const everyId: Readonly<Record<CommandId, true>> = {
   'bulkhead.copySnapshotId': true,
   'bulkhead.showContention': true,
   'bulkhead.showLockHolders': true,
+  'bulkhead.checkStore': true,
   'bulkhead.showSessionActions': true,
   'bulkhead.refresh': true,
   'bulkhead.showLog': true,

@@ -65,6 +65,14 @@ export class Repositories {
     return this.#reason;
   }
 
+  /** @throws BulkheadError `no-host` while git cannot be used */
+  get host(): Host {
+    if (this.#host === undefined) {
+      throw new BulkheadError('user', 'no-host', this.#reason ?? vscode.l10n.t('Git cannot be used.'));
+    }
+    return this.#host;
+  }
+
   byKey(key: string): Repository | undefined {
     return this.#all.find((repository) => repository.key === key);
   }

@@ -82,7 +82,10 @@ describe('maintenance of the store', () => {
     const old = putBlob('old\n');
     const kept = { pins: putBlob('pin\n'), lost: putBlob('lost\n'), records: putBlob('record\n') };
     for (const [kind, oid] of Object.entries(kept)) {
-      git(['update-ref', `refs/bulkhead/${kind}/${session.id}${kind === 'records' ? '' : `/${oid}`}`, oid], world.store);
+      git(
+        ['update-ref', `refs/bulkhead/${kind}/${session.id}${kind === 'records' ? '' : `/${oid}`}`, oid],
+        world.store,
+      );
       makeOld(oid);
     }
     for (const oid of [old, newest, gitLine(['rev-parse', `${newest}:a.txt`], world.store), session.newest ?? '']) {
@@ -162,7 +165,8 @@ describe('maintenance of the store', () => {
       const of = sessions[index % sessions.length] ?? session;
       const files = Array.from(
         { length: 25 },
-        (_unused, step) => [`folder ${String(index)}/${String(step % 7)}.txt`, `${String(index)} ${String(step)}\n`] as const,
+        (_unused, step) =>
+          [`folder ${String(index)}/${String(step % 7)}.txt`, `${String(index)} ${String(step)}\n`] as const,
       );
       return startWorker(world, { kind: 'save', session: of.id, clone: cloneOf(of), files });
     });
@@ -170,18 +174,21 @@ describe('maintenance of the store', () => {
     for (const { child } of workers) {
       child.send('go');
     }
-    let running = true;
+    const work: { isDone: boolean } = { isDone: false };
     let runs = 0;
     const all = Promise.all(workers.map(({ result }) => result)).finally(() => {
-      running = false;
+      work.isDone = true;
     });
-    while (running) {
+    while (!work.isDone) {
       const { skipped } = await bulkhead.maintain();
       assert.deepEqual(skipped, []);
       runs++;
     }
     const results = await all;
-    assert.deepEqual(results.filter(({ error }) => error !== undefined), []);
+    assert.deepEqual(
+      results.filter(({ error }) => error !== undefined),
+      [],
+    );
     assert.ok(runs > 1, `it ran ${String(runs)} times`);
     const listed = new Set((await bulkhead.snapshots({ limit: 1000 })).map(({ oid }) => oid));
     for (const oid of results.flatMap(({ snapshots }) => snapshots)) {
