@@ -6,12 +6,13 @@ import { join } from 'node:path';
 import { systemClock } from '../../src/base/clock';
 import { BulkheadError } from '../../src/base/errors';
 import { silentLog } from '../../src/base/log';
+import { LooseObjects } from '../../src/git/looseObjects';
 import type { Session } from '../../src/session/api';
 import { type Bulkhead, openBulkhead } from '../../src/session/bulkhead';
 import { Claims } from '../../src/session/claims';
 import { createHost } from '../../src/session/host';
 import { Maintenance } from '../../src/session/maintenance';
-import { openSnapshotStore, SnapshotStore } from '../../src/session/snapshotStore';
+import { openSnapshotStore } from '../../src/session/snapshotStore';
 import { storageAt } from '../../src/session/storage';
 import { openUserRepository } from '../../src/session/userRepository';
 import { useOwnHome } from '../support/environment';
@@ -130,25 +131,25 @@ describe('maintenance of the store', () => {
     assert.ok(has(session.newest ?? ''), 'what is before the lost one is still there');
   });
 
-  it('keeps an object that is used again after a day when it runs between the write and the move of the ref', async () => {
+  it('keeps an object that is used again after a day when it runs before anything leads to it', async () => {
     const content = 'was here a long time ago\n';
     const blob = putBlob(content);
     makeOld(blob);
     // eslint-disable-next-line @typescript-eslint/unbound-method -- put back below, and called with its own object
-    const move = SnapshotStore.prototype.move;
+    const original = LooseObjects.prototype.write;
     let between = 0;
-    SnapshotStore.prototype.move = function (owner, moves) {
-      if (owner === session.id) {
+    LooseObjects.prototype.write = function (type, body) {
+      if (type === 'tree') {
         between++;
         git(['prune', '--expire=1.day.ago'], world.store);
       }
-      return move.call(this, owner, moves);
+      return original.call(this, type, body);
     };
     try {
       write(cloneOf(session), 'a.txt', content);
       await snapshotOf(bulkhead, session);
     } finally {
-      SnapshotStore.prototype.move = move;
+      LooseObjects.prototype.write = original;
     }
     assert.equal(between, 1);
     assert.ok(has(blob));
