@@ -1,7 +1,17 @@
 // Maintenance of the store: what it makes smaller, and everything that it has to leave alone.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, readdirSync, readFileSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  unlinkSync,
+  utimesSync,
+  watch,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { systemClock } from '../../src/base/clock';
 import { BulkheadError } from '../../src/base/errors';
@@ -12,6 +22,7 @@ import { type Bulkhead, openBulkhead } from '../../src/session/bulkhead';
 import { Claims } from '../../src/session/claims';
 import { createHost } from '../../src/session/host';
 import { Maintenance } from '../../src/session/maintenance';
+import { isProvenDead, ownIdentity } from '../../src/session/processIdentity';
 import { openSnapshotStore } from '../../src/session/snapshotStore';
 import { storageAt } from '../../src/session/storage';
 import { openUserRepository } from '../../src/session/userRepository';
@@ -165,7 +176,7 @@ describe('maintenance of the store', () => {
     const workers = Array.from({ length: 8 }, (_, index) => {
       const of = sessions[index % sessions.length] ?? session;
       const files = Array.from(
-        { length: 25 },
+        { length: 12 },
         (_unused, step) =>
           [`folder ${String(index)}/${String(step % 7)}.txt`, `${String(index)} ${String(step)}\n`] as const,
       );
@@ -200,8 +211,8 @@ describe('maintenance of the store', () => {
 
   it('goes on after it was killed in the middle, and sweeps what that left behind once it is old', async function () {
     this.timeout(60_000);
-    for (let number = 0; number < 30; number++) {
-      putBlob(randomBytes(500_000));
+    for (let number = 0; number < 8; number++) {
+      putBlob(randomBytes(1_500_000));
     }
     // A git that kills its whole group as soon as the pack that it writes is there.
     const real = gitLine(['--exec-path'], world.folder);
@@ -240,6 +251,53 @@ exec "${real}/git" "$@"
     const { swept } = await bulkhead.maintain();
     assert.ok(swept.files >= 2, JSON.stringify(swept));
     assert.deepEqual([leftovers(), existsSync(lock)], [[], false]);
+    fsck(world.store);
+  });
+
+  it('ends with all of its processes, and lets go of the store, when it is cancelled or its window is closed', async () => {
+    const real = gitLine(['--exec-path'], world.folder);
+    const [folder, fake] = [join(world.folder, 'started'), join(world.folder, 'git')];
+    mkdirSync(folder);
+    // A packing that never ends by itself, in a child of its own.
+    writeFileSync(
+      fake,
+      `#!/bin/sh
+case "$*" in
+  *repack*)
+    sleep 600 &
+    echo $! >"${folder}/new" && mv "${folder}/new" "${folder}/$!"
+    wait;;
+esac
+exec "${real}/git" "$@"
+`,
+    );
+    chmodSync(fake, 0o755);
+    const window = await openBulkhead(await hostOf({ gitPath: fake }), {
+      repository: world.repo.dir,
+      storage: world.storage,
+      create: true,
+    });
+    const abort = new AbortController();
+    for (const end of [() => Promise.resolve(abort.abort()), () => window.shutdown()]) {
+      for (const name of readdirSync(folder)) {
+        unlinkSync(join(folder, name));
+      }
+      const watcher = watch(folder);
+      const started = new Promise<number>((resolve) => {
+        watcher.on('change', (_event, name) => {
+          if (/^\d+$/.test(String(name)) && existsSync(join(folder, String(name)))) {
+            resolve(Number(name));
+          }
+        });
+      });
+      const run = window.maintain(abort.signal.aborted ? {} : { signal: abort.signal });
+      const [pid] = await Promise.all([started, assert.rejects(run, /Cancelled/), started.then(end)]);
+      watcher.close();
+      assert.ok(await isProvenDead({ ...(await ownIdentity()), pid, started: null }), `${String(pid)} still runs`);
+      assert.equal(tryGit(['rev-parse', '--verify', '--quiet', 'refs/bulkhead/claims/store'], world.store).code, 1);
+    }
+    assert.deepEqual(window.pids, []);
+    await bulkhead.maintain();
     fsck(world.store);
   });
 
