@@ -35,7 +35,7 @@ export function sessionJson(session: Session) {
     snapshots: session.snapshots,
     newest: session.newest,
     created: timeJson(session.created),
-    damage: session.damage,
+    ...damageJson(session),
   };
 }
 
@@ -62,7 +62,7 @@ export function snapshotJson(snapshot: Snapshot) {
     files: snapshot.files,
     added: snapshot.added,
     deleted: snapshot.deleted,
-    damage: snapshot.damage,
+    ...damageJson(snapshot),
   };
 }
 
@@ -188,6 +188,11 @@ export function gcJson(result: MaintenanceResult) {
     closedRefs: result.closedRefs,
     skipped: result.skipped.map(({ step, reason }) => ({ step, reason })),
   };
+}
+
+/** Only where something is lost: nobody has to ask for it every time. */
+function damageJson({ damage }: { readonly damage: string | null }): { readonly damage?: string } {
+  return damage === null ? {} : { damage };
 }
 
 function changeJson({ path, status }: PathChange) {

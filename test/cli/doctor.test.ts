@@ -79,10 +79,7 @@ describe('bulkhead doctor and gc', () => {
     writeFileSync(join(session.path, 'a.txt'), 'changed\n');
     const { newest } = await world.checkpoint(session.path);
     unlinkSync(join(storeOf(storage), 'objects', newest.slice(0, 2), newest.slice(2)));
-    const [listed] = await world.json<readonly (SessionDocument & { readonly damage: string | null })[]>([
-      'session',
-      'list',
-    ]);
+    const [listed] = await world.json<readonly (SessionDocument & { readonly damage?: string })[]>(['session', 'list']);
     assert.equal(listed?.newest, session.newest);
     assert.match(listed.damage ?? '', /is damaged/);
     assert.match((await world.run(['session', 'list'])).stdout, /ready, damaged/);

@@ -30,6 +30,8 @@ describe('command line: usage', function () {
       'contention',
       'apply',
       'lock show',
+      'doctor',
+      'gc',
     ]);
     const group = await world.run(['session', '--help']);
     assert.equal(group.code, 0, group.story);
@@ -57,9 +59,7 @@ describe('command line: usage', function () {
     ['lock'],
     ['lock', 'break'],
     ['lock', 'show', 'argument'],
-    ['doctor'],
     ['du'],
-    ['gc'],
     ['hook', 'claude-code', 'stop'],
     ['mcp'],
     ['session', 'new', '--nonsense'],

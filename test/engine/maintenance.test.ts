@@ -278,7 +278,11 @@ exec "${real}/git" "$@"
       create: true,
     });
     const abort = new AbortController();
-    for (const end of [() => Promise.resolve(abort.abort()), () => window.shutdown()]) {
+    const cancel = (): Promise<void> => {
+      abort.abort();
+      return Promise.resolve();
+    };
+    for (const end of [cancel, () => window.shutdown()]) {
       for (const name of readdirSync(folder)) {
         unlinkSync(join(folder, name));
       }

@@ -155,4 +155,15 @@ describe('labels', () => {
     assert.equal(contentionLine(untranslated, contended, nameOf), 'src/app.ts: Alpha, Beta (conflict)');
     assert.equal(pairText(untranslated, { ...pair, merge: 'unknown' }, nameOf), 'Alpha ↔ Beta');
   });
+
+  it('says of a session and of a snapshot what is lost', () => {
+    const damaged = facts({ damage: 'Its newest snapshot is damaged.' });
+    assert.match(sessionDescription(context, damaged), /^damaged · /);
+    assert.match(sessionTooltip(context, damaged), /^Alpha\nIts newest snapshot is damaged\.\n/);
+    assert.match(sessionSpoken(context, damaged), /, damaged, /);
+    const lost = snapshot(2, { damage: 'A part of it cannot be read.' });
+    assert.match(snapshotDescription(context, lost), /^damaged · /);
+    assert.match(snapshotTooltip(context, lost), /\nA part of it cannot be read\.\n/);
+    assert.match(snapshotSpoken(context, lost), /, damaged, /);
+  });
 });
