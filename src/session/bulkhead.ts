@@ -114,6 +114,7 @@ export async function openBulkhead(
 export class Bulkhead {
   readonly info: StorageInfo;
   readonly #host: Host;
+  readonly #storage: Storage;
   readonly #repository: UserRepository;
   readonly #store: SnapshotStore;
   readonly #reader: SnapshotReader;
@@ -145,6 +146,7 @@ export class Bulkhead {
 
   constructor(host: Host, storage: Storage, repository: UserRepository, store: SnapshotStore) {
     this.#host = host;
+    this.#storage = storage;
     this.#repository = repository;
     this.#store = store;
     this.info = { storage: storage.root, repository: repository.root, objectFormat: repository.format };

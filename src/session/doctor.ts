@@ -14,6 +14,7 @@ import { Findings, NOTHING_LOST, REPAIR } from './findings';
 import type { Host } from './host';
 import { objectsOf, ObjectRescue } from './objectRescue';
 import { isReadable, type ObjectFaults, scanObjects } from './objectScan';
+import { LockFolder } from './locks';
 import { Records } from './records';
 import { SnapshotHealth } from './snapshotHealth';
 import type { SnapshotStore } from './snapshotStore';
@@ -57,7 +58,7 @@ export class Doctor {
     const { host, store, storage } = this.#options;
     const before = await this.#findings(signal);
     const repairs = [...(await repairPlace(host, this.#place()))];
-    const claims = new Claims(host, store);
+    const claims = new Claims(host, store, new LockFolder(storage.locks, host));
     await claims.hold(STORE_CLAIM, 'repair', host.product, async () => {
       repairs.push(...(await this.#repairObjects(signal)));
       repairs.push(...(await repairRefs(this.#refPlaces())));

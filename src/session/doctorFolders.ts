@@ -1,19 +1,18 @@
-import { lstat, readdir, rename, rmdir, rm } from 'node:fs/promises';
+import { lstat, readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ioError, isAbsent } from '../base/errors';
+import { describeHolder, HOLDER_TTL_MS } from '../core/holder';
 import { isSessionId } from '../core/sessionId';
 import type { Repair } from './api';
-import { makeFolder, readTextIfThere } from './files';
+import { makeFolder } from './files';
 import { type Findings, NOTHING_LOST, REPAIR } from './findings';
 import type { Host } from './host';
-import { LOCK_TTL_MS } from './locks';
 import { readSessionFile, sessionFolderIds } from './pointer';
-import { describeHolder, isProvenDead, parseHolder } from './processIdentity';
 import type { Records } from './records';
 import { sessionFolder, type Storage } from './storage';
+import { livenessOfHolder } from './holders';
+import { LOCK_SUFFIX, LockFile, type SeenLock } from './lockFile';
 import { findLeftovers, type Leftover, LEFTOVER_AGE_MS, sweepLeftovers } from './storeLeftovers';
-
-const LOCK = '.lock';
 
 interface FolderPlaces {
   readonly host: Host;
@@ -46,11 +45,11 @@ export async function checkFolders(places: FolderPlaces, findings: Findings): Pr
       },
     );
   }
-  for (const { path, holder } of await deadLocks(host, storage)) {
+  for (const { seen, holder } of await deadLocks(host, storage)) {
     findings.add(
       'warning',
       'lock-left',
-      { subject: path },
+      { subject: seen.path },
       {
         message: `A lock was left by ${holder}.`,
         safe: 'Nothing is blocked for long by it: whoever needs it takes it over.',
@@ -179,14 +178,10 @@ export async function repairFolders(places: FolderPlaces): Promise<readonly Repa
       }
     }
   }
-  for (const { path, holder } of await deadLocks(host, storage)) {
-    await rm(`${path.slice(0, -LOCK.length)}.holder`, { force: true });
-    await rmdir(path).catch((error: unknown) => {
-      if (!isAbsent(error)) {
-        throw ioError('remove', path, error);
-      }
-    });
-    repairs.push({ code: 'lock-left', subject: path, what: `Removed the lock of ${holder}.` });
+  for (const { lock, seen, holder } of await deadLocks(host, storage)) {
+    if (lock.takeAway(seen)) {
+      repairs.push({ code: 'lock-left', subject: seen.path, what: `Removed the lock of ${holder}.` });
+    }
   }
   const leftovers = await allLeftovers(host, storage);
   if (leftovers.length > 0) {
@@ -220,18 +215,19 @@ async function halfMade(host: Host, storage: Storage): Promise<readonly Entry[]>
 async function deadLocks(
   host: Host,
   storage: Storage,
-): Promise<readonly { readonly path: string; readonly holder: string }[]> {
-  const found: { readonly path: string; readonly holder: string }[] = [];
-  for (const { name, path } of await entries(storage.locks)) {
-    if (!name.endsWith(LOCK)) {
+): Promise<readonly { readonly lock: LockFile; readonly seen: SeenLock; readonly holder: string }[]> {
+  const found: { readonly lock: LockFile; readonly seen: SeenLock; readonly holder: string }[] = [];
+  for (const { path } of (await entries(storage.locks)).filter(({ name }) => name.endsWith(LOCK_SUFFIX))) {
+    const lock = new LockFile(path.slice(0, -LOCK_SUFFIX.length), host);
+    const seen = lock.look();
+    if (seen === undefined) {
       continue;
     }
-    const text = await readTextIfThere(`${path.slice(0, -LOCK.length)}.holder`);
-    const holder = text === undefined ? undefined : parseHolder(text);
-    if (holder !== undefined && (await isProvenDead(holder))) {
-      found.push({ path, holder: describeHolder(holder, host.clock.now()) });
-    } else if (holder === undefined && (await ageOf(host, path)) > LOCK_TTL_MS) {
-      found.push({ path, holder: 'a process that did not say who it is' });
+    const { record } = seen;
+    if (record.kind === 'ok' && (await livenessOfHolder(record)) === 'dead') {
+      found.push({ lock, seen, holder: describeHolder(record.holder, host.clock.now()) });
+    } else if (record.kind === 'unreadable' && Math.abs(host.clock.now() - seen.renewed) > HOLDER_TTL_MS) {
+      found.push({ lock, seen, holder: 'a process that did not say who it is' });
     }
   }
   return found;

@@ -202,7 +202,7 @@ export async function repairPlace(host: Host, place: Place): Promise<readonly Re
   }
   const listed = await readIndex(host.environment).catch(() => undefined);
   if (listed !== undefined && !listed.some((entry) => entry.repository === repository)) {
-    await addToIndex(host.environment, { repository, storage: root });
+    await addToIndex(host, { repository, storage: root });
     repairs.push({
       code: 'index-entry',
       subject: indexFile(host.environment),

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { describeHolder, parseHolder } from '../core/holder';
 import { emptyTreeOid, type Oid } from '../core/objectId';
 import { baseRef, claimRef, recordRef, sessionOfShadowRef, shadowRef } from '../core/refName';
 import { isSessionId } from '../core/sessionId';
@@ -7,9 +8,9 @@ import { findUnheldChains, restoreClosedRefs } from './closedChains';
 import { moveToDamaged } from './doctorPlace';
 import { exists } from './files';
 import { type Findings, NOTHING_LOST, REPAIR } from './findings';
+import { livenessOfHolder } from './holders';
 import type { Host } from './host';
 import { isReadable } from './objectScan';
-import { describeHolder, isProvenDead, parseHolder } from './processIdentity';
 import type { Records } from './records';
 import type { SnapshotHealth } from './snapshotHealth';
 import { isDamage, type SnapshotStore } from './snapshotStore';
@@ -248,9 +249,9 @@ async function deadClaims(
       continue;
     }
     try {
-      const holder = parseHolder((await store.blob(oid)).toString('utf8'));
-      if (holder !== undefined && (await isProvenDead(holder))) {
-        found.push({ ref, oid, holder: describeHolder(holder, host.clock.now()) });
+      const record = parseHolder((await store.blob(oid)).toString('utf8'));
+      if (record.kind === 'ok' && (await livenessOfHolder(record)) === 'dead') {
+        found.push({ ref, oid, holder: describeHolder(record.holder, host.clock.now()) });
       }
     } catch (error) {
       if (!isDamage(error)) {

@@ -53,7 +53,7 @@ export async function examineStorage(host: Host, where: Where, signal?: AbortSig
     findings.add('error', problem.code, { subject: storage.store }, problem);
     return report();
   }
-  const { store, stale } = await inspectSnapshotStore(host, storage.store, repository);
+  const { store, stale } = await inspectSnapshotStore(host, storage, repository);
   try {
     return await new Doctor({ host, storage, repository, store, stale }).check(signal);
   } finally {

@@ -319,9 +319,10 @@ async function writeConfiguration(host: Host, gitDir: string, repository: UserRe
 /** Opens a store as it is, and writes nothing; for a look at one that may be damaged. `stale`: files that an ordinary opening would rewrite. */
 export async function inspectSnapshotStore(
   host: Host,
-  gitDir: string,
+  storage: Storage,
   repository: UserRepository,
 ): Promise<{ readonly store: SnapshotStore; readonly stale: readonly string[] }> {
+  const gitDir = storage.store;
   const { files, rules } = await configurationFor(host, repository);
   const stale: string[] = [];
   for (const [path, text] of files) {
@@ -329,7 +330,8 @@ export async function inspectSnapshotStore(
       stale.push(path);
     }
   }
-  return { store: new SnapshotStore(host, gitDir, repository.format, rules), stale };
+  const leftLocks = new LeftRefLocks(host, storage.locks);
+  return { store: new SnapshotStore(host, gitDir, repository.format, rules, leftLocks), stale };
 }
 
 async function configurationFor(host: Host, repository: UserRepository): Promise<StoreConfiguration> {

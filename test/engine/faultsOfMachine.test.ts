@@ -138,7 +138,11 @@ describe('faults of the machine', () => {
       const holder = await newHolder(host, 'checkpoint', 'codex');
       const first = await new LockFolder(folder, host).acquire('one', { holder, waitMs: 0, capMs: SAVE_LOCK_CAP_MS });
       assert.ok(first.kind === 'held');
-      const second = await new LockFolder(folder, host).acquire('one', { holder, waitMs: 300, capMs: SAVE_LOCK_CAP_MS });
+      const second = await new LockFolder(folder, host).acquire('one', {
+        holder,
+        waitMs: 300,
+        capMs: SAVE_LOCK_CAP_MS,
+      });
       assert.ok(second.kind === 'busy');
       assert.match(describeHolder(holder, holder.time - HOUR), /for 0 s/);
       first.lock.release();

@@ -21,8 +21,9 @@ import type { Session } from '../../src/session/api';
 import { type Bulkhead, openBulkhead } from '../../src/session/bulkhead';
 import { Claims } from '../../src/session/claims';
 import { createHost } from '../../src/session/host';
+import { LockFolder } from '../../src/session/locks';
 import { Maintenance } from '../../src/session/maintenance';
-import { isProvenDead, ownIdentity } from '../../src/session/processIdentity';
+import { livenessOf, ownIdentity } from '../../src/session/processIdentity';
 import { openSnapshotStore } from '../../src/session/snapshotStore';
 import { storageAt } from '../../src/session/storage';
 import { openUserRepository } from '../../src/session/userRepository';
@@ -297,7 +298,10 @@ exec "${real}/git" "$@"
       const run = window.maintain(abort.signal.aborted ? {} : { signal: abort.signal });
       const [pid] = await Promise.all([started, assert.rejects(run, /Cancelled/), started.then(end)]);
       watcher.close();
-      assert.ok(await isProvenDead({ ...(await ownIdentity()), pid, started: null }), `${String(pid)} still runs`);
+      assert.ok(
+        (await livenessOf({ ...(await ownIdentity()), pid, started: null })) === 'dead',
+        `${String(pid)} still runs`,
+      );
       assert.equal(tryGit(['rev-parse', '--verify', '--quiet', 'refs/bulkhead/claims/store'], world.store).code, 1);
     }
     assert.deepEqual(window.pids, []);
@@ -328,7 +332,7 @@ exec "${real}/git" "$@"
       const maintenance = new Maintenance({
         host,
         store,
-        claims: new Claims(host, store),
+        claims: new Claims(host, store, new LockFolder(storageAt(world.storage).locks, host)),
         storageRoot: world.storage,
         ...(options.free === undefined ? {} : { freeBytes: () => Promise.resolve(options.free ?? 0) }),
       });
