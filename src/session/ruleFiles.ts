@@ -1,9 +1,11 @@
 import { lstatSync } from 'node:fs';
-import { isAbsent } from '../base/errors';
-import { parentPath, type RepoPath } from '../core/repoPath';
+import { BulkheadError, isAbsent } from '../base/errors';
+import { baseName, parentPath, type RepoPath, visiblePath } from '../core/repoPath';
 import type { WorkTree } from './workTree';
 
 const ABSENT = 'absent';
+const PIPE = 'pipe';
+const RULE_NAMES = new Set(['.gitignore', '.gitattributes']);
 
 /**
  * Notices when rule files (`.gitignore`, `.gitattributes`) along a path changed since a warm process read them: such a
@@ -21,33 +23,70 @@ export class RuleFiles {
     this.#outside = outside;
   }
 
-  /** @returns whether any rule file of the work tree stands above the path, and whether one of them or of those outside is not as it was when last looked at */
+  /**
+   * @throws BulkheadError `rule-file-pipe`
+   * @returns whether any rule file of the work tree stands above the path, and whether one of them or of those outside is not as it was when last looked at
+   */
   look(path: RepoPath): { readonly any: boolean; readonly changed: boolean } {
     let any = false;
     let changed = false;
-    const check = (key: string, file: string | Buffer): string => {
+    const check = (key: string, file: string | Buffer, path: RepoPath | null): string => {
       const now = signature(file);
+      if (now === PIPE && path !== null) {
+        throw rulePipe(path);
+      }
       const before = this.#seen.get(key);
       changed ||= before !== undefined && before !== now;
       this.#seen.set(key, now);
       return now;
     };
     for (const file of this.#outside) {
-      check(`\0${file}`, file);
+      check(`\0${file}`, file, null);
     }
     let folder: RepoPath | '' = path;
     do {
       folder = parentPath(folder);
       const file = (folder === '' ? this.#name : `${folder}/${this.#name}`) as RepoPath;
-      any = check(folder, this.#workTree.fsPath(file)) !== ABSENT || any;
+      any = check(folder, this.#workTree.fsPath(file), file) !== ABSENT || any;
     } while (folder !== '');
     return { any, changed };
   }
 }
 
+/** Git would wait for ever for somebody to write into it. */
+export function rulePipe(path: RepoPath): BulkheadError {
+  return new BulkheadError(
+    'refused',
+    'rule-file-pipe',
+    `${visiblePath(path)} is a pipe and no file, so git cannot read its rules. Nothing was recorded or changed; remove it, then try again.`,
+    { data: { path: visiblePath(path) } },
+  );
+}
+
+/** Looks through a work tree for a pipe where git reads rules. */
+export async function findRulePipe(workTree: WorkTree, folder: RepoPath | '' = ''): Promise<RepoPath | undefined> {
+  // Others get their turn between two folders.
+  await new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+  for (const { path, kind, isAllowed } of workTree.list(folder)) {
+    if (kind === 'special' && RULE_NAMES.has(baseName(path))) {
+      return path;
+    }
+    const below = kind === 'folder' && isAllowed ? await findRulePipe(workTree, path) : undefined;
+    if (below !== undefined) {
+      return below;
+    }
+  }
+  return undefined;
+}
+
 function signature(file: string | Buffer): string {
   try {
     const stats = lstatSync(file, { bigint: true, throwIfNoEntry: false });
+    if (stats?.isFIFO() === true) {
+      return PIPE;
+    }
     return stats === undefined
       ? ABSENT
       : `${String(stats.ino)} ${String(stats.size)} ${String(stats.mtimeNs)} ${String(stats.ctimeNs)}`;

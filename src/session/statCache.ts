@@ -9,6 +9,7 @@ import { parsePathList } from '../git/workTreeQueries';
 import { makeFolder, readTextIfThere, writeFileAtomic } from './files';
 import type { Host } from './host';
 import { livenessOfOwner, ownedName } from './ownedNames';
+import { findRulePipe, rulePipe } from './ruleFiles';
 import type { SnapshotStore } from './snapshotStore';
 import type { WorkTree } from './workTree';
 
@@ -16,6 +17,7 @@ const PREFIX = 'index.';
 const HEAD_FILE = 'head';
 const TEMPORARY = '.tmp-';
 const OLD_MS = 86_400_000;
+const STALLED_MS = 5000;
 
 export interface Candidates {
   /** Paths whose files may differ from the tree, or that are new. */
@@ -176,18 +178,46 @@ export class OpenStatCache {
 
   /** Walks the work tree with git: files whose stat data differ, untracked files, and captured files that are ignored by now. */
   async candidates(signal?: AbortSignal): Promise<Candidates> {
-    const [changed, untracked, ignored] = await Promise.all([
-      // `dirty` keeps git from starting a `git status` inside nested repositories, where somebody else's configuration counts.
-      this.#git(['diff-files', '-z', '--name-only', '--no-renames', '--ignore-submodules=dirty'], signal),
-      this.#git(['ls-files', '-z', '--others', '--exclude-standard'], signal),
-      this.#git(['ls-files', '-z', '--cached', '--ignored', '--exclude-standard'], signal),
-    ]);
+    const [changed, untracked, ignored] = await this.#unlessStalled(signal, (either) =>
+      Promise.all([
+        // `dirty` keeps git from starting a `git status` inside nested repositories, where somebody else's configuration counts.
+        this.#git(['diff-files', '-z', '--name-only', '--no-renames', '--ignore-submodules=dirty'], either),
+        this.#git(['ls-files', '-z', '--others', '--exclude-standard'], either),
+        this.#git(['ls-files', '-z', '--cached', '--ignored', '--exclude-standard'], either),
+      ]),
+    );
     const found = untrackedPaths(untracked);
     return {
       paths: [...parsePathList(changed), ...found.allowed],
       ignored: parsePathList(ignored),
       refused: found.refused,
     };
+  }
+
+  /** A walk that takes long may have met a pipe in the place of a rule file; then it is ended and says so. */
+  async #unlessStalled<T>(signal: AbortSignal | undefined, work: (either: AbortSignal) => Promise<T>): Promise<T> {
+    const stalled = new AbortController();
+    let pipe: RepoPath | undefined;
+    const timer = this.#host.clock.schedule(STALLED_MS, () => {
+      findRulePipe(this.#workTree).then(
+        (path) => {
+          if (path !== undefined) {
+            pipe = path;
+            stalled.abort();
+          }
+        },
+        (error: unknown) => {
+          this.#host.log.warn(`the slow look at ${this.#workTree.root} is not explained: ${messageOf(error)}`);
+        },
+      );
+    });
+    try {
+      return await work(signal === undefined ? stalled.signal : AbortSignal.any([signal, stalled.signal]));
+    } catch (error) {
+      throw pipe === undefined ? error : rulePipe(pipe);
+    } finally {
+      timer.dispose();
+    }
   }
 
   /** The tree of HEAD when everything was looked at last; undefined when nobody knows. */

@@ -285,6 +285,29 @@ describe('hostile paths', () => {
     fsck(world.store);
   });
 
+  it('that are pipes where git reads rules are named instead of waited for, and the other sessions go on', async () => {
+    const [session, other] = [
+      await bulkhead.createSession({ from: { kind: 'head' } }),
+      await bulkhead.createSession({ from: { kind: 'head' } }),
+    ];
+    const clone = cloneOf(session);
+    for (const name of ['.gitignore', '.gitattributes', 'src/.gitignore']) {
+      write(clone, 'src/new.txt', `with ${name}\n`);
+      execFileSync('mkfifo', [join(clone, name)]);
+      await assert.rejects(checkpoint(bulkhead, session, 'src/new.txt'), {
+        code: 'rule-file-pipe',
+        data: { path: name },
+      });
+      if (name.endsWith('.gitignore')) {
+        await assert.rejects(checkpoint(bulkhead, session), { code: 'rule-file-pipe', data: { path: name } });
+      }
+      write(cloneOf(other), 'a.txt', `with ${name}\n`);
+      assert.notEqual((await checkpoint(bulkhead, other)).snapshot, null);
+      rmSync(join(clone, name));
+      assert.notEqual((await checkpoint(bulkhead, session)).snapshot, null);
+    }
+  });
+
   it('that are longer than the system takes as one do not break a snapshot', async () => {
     const session = await bulkhead.createSession({ name: 'Deep', from: { kind: 'head' } });
     const clone = cloneOf(session);
