@@ -3,11 +3,11 @@ import { BulkheadError } from '../base/errors';
 import type { StoreReport } from '../session/api';
 import { examineStorage, repairStorage } from '../session/examine';
 import { isHealthy } from '../session/findings';
+import { tell, warn } from './messages';
 import { withProgress } from './prompts';
 import type { Repositories } from './repositories';
 import type { Repository } from './repository';
 import type { ReportDocuments } from './reportDocuments';
-import { withoutLinks } from './safeText';
 import { storeReportText, storeSummary } from './storeReport';
 import { opened, type Targets } from './targets';
 import { localizer } from './textContext';
@@ -28,17 +28,17 @@ export async function checkStore(services: CheckStoreServices, node: TreeNode | 
   const report = await withProgress(vscode.l10n.t('Checking the snapshot store'), (_progress, signal) =>
     examine(services, repository, signal),
   );
-  await tell(services, repository, report);
+  await tellOf(services, repository, report);
 }
 
-async function tell(services: CheckStoreServices, repository: Repository, report: StoreReport): Promise<void> {
-  const text = withoutLinks(storeSummary(localizer, repository.name, report));
+async function tellOf(services: CheckStoreServices, repository: Repository, report: StoreReport): Promise<void> {
+  const text = storeSummary(localizer, repository.name, report);
   const show = vscode.l10n.t('Show Report');
   const mend = vscode.l10n.t('Repair');
-  const mayMend = vscode.workspace.isTrusted && report.findings.some(({ repairable }) => repairable);
+  const mayMend = report.findings.some(({ repairable }) => repairable);
   const choice = isHealthy(report.findings)
-    ? await vscode.window.showInformationMessage(text, show)
-    : await vscode.window.showWarningMessage(text, show, ...(mayMend ? [mend] : []));
+    ? await tell(text, show)
+    : await warn(text, show, ...(mayMend ? [mend] : []));
   if (choice === show) {
     await services.documents.show(
       vscode.l10n.t('Snapshot store of {0}', repository.name),
@@ -49,7 +49,7 @@ async function tell(services: CheckStoreServices, repository: Repository, report
     const mended = await withProgress(vscode.l10n.t('Repairing the snapshot store'), (_progress, signal) =>
       repair(services, repository, signal),
     );
-    await tell(services, repository, mended);
+    await tellOf(services, repository, mended);
   }
 }
 

@@ -83,6 +83,7 @@ export const WITHOUT_TRUST: ReadonlySet<CommandId> = new Set<CommandId>([
   'bulkhead.openFileChanges',
   'bulkhead.copySnapshotId',
   'bulkhead.showContention',
+  'bulkhead.showLockHolders',
   'bulkhead.showSessionActions',
   'bulkhead.refresh',
   'bulkhead.showLog',

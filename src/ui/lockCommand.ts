@@ -1,5 +1,6 @@
 import * as vscode from 'vscode';
 import { lockRow } from './lockRows';
+import { tell } from './messages';
 import type { Repositories } from './repositories';
 import { textContext } from './textContext';
 
@@ -26,7 +27,7 @@ export async function showLockHolders(repositories: Repositories): Promise<void>
     }
   }
   if (items.length === 0) {
-    void vscode.window.showInformationMessage(vscode.l10n.t('Nothing is locked.'));
+    void tell(vscode.l10n.t('Nothing is locked.'));
     return;
   }
   const chosen = await vscode.window.showQuickPick(items, {

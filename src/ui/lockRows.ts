@@ -1,7 +1,7 @@
 import type { LockInfo, LockKind, LockState } from '../session/api';
 import { agentText, type TextContext } from './labels';
 import type { Localizer } from './localizer';
-import { withoutIcons } from './safeText';
+import { shownInLine, withoutIcons } from './safeText';
 import { ageSentence, fullTimeText } from './timeText';
 
 /** One row of the list of locks, in plain words. */
@@ -28,15 +28,19 @@ export function lockRow(context: TextContext, lock: LockInfo, repository: string
   const session = lock.session === 'workspace' ? l10n.t('This workspace') : (lock.name ?? lock.session ?? '');
   const parts = [session, repository ?? '', since === null ? '' : ageSentence(l10n, since, now), stateText(l10n, lock)];
   return {
-    label: withoutIcons(labelOf(l10n, lock)),
-    description: withoutIcons(parts.filter((part) => part !== '').join(SEPARATOR)),
-    detail: withoutIcons(
+    label: safe(labelOf(l10n, lock)),
+    description: safe(parts.filter((part) => part !== '').join(SEPARATOR)),
+    detail: safe(
       [holderText(l10n, lock), lock.since === null ? '' : l10n.t('since {0}', fullTimeText(time, lock.since))]
         .filter((part) => part !== '')
         .join(SEPARATOR),
     ),
     icon: ICONS[lock.kind],
   };
+}
+
+function safe(text: string): string {
+  return withoutIcons(shownInLine(text));
 }
 
 function labelOf(l10n: Localizer, lock: LockInfo): string {

@@ -115,7 +115,7 @@ describe('names from agents', () => {
     });
     const text = status?.text ?? assert.fail();
     assert.deepEqual(text.match(/\$\([^)]*\)/g), ['$(repo-clone)', '$(warning)', '$(lock)']);
-    assert.ok(text.length < 100, text);
+    assert.ok(text.length < 125, text);
     assertVisible({ tooltip: status?.tooltip ?? '' }, { lines: true });
   });
 
