@@ -126,7 +126,9 @@ export function activate(context: vscode.ExtensionContext): TestApi | undefined 
     }),
     repositories.onDidChange(() => {
       void setContextKey('bulkhead.state', repositories.state);
-      maintenance.follow(repositories.all.flatMap(({ bulkhead }) => (bulkhead === null ? [] : [bulkhead])));
+      // Without trust nothing runs but listing and viewing.
+      const stores = vscode.workspace.isTrusted ? repositories.all : [];
+      maintenance.follow(stores.flatMap(({ bulkhead }) => (bulkhead === null ? [] : [bulkhead])));
       view.message = repositories.state === 'failed' ? withoutLinks(shown(repositories.reason ?? '')) : '';
     }),
   );

@@ -1,5 +1,6 @@
 import type { Finding, Severity, StoreReport } from '../session/api';
 import type { Localizer } from './localizer';
+import { shown } from './safeText';
 
 /** What a notification says about a check of the store. */
 export function storeSummary(l10n: Localizer, repository: string, report: StoreReport): string {
@@ -45,7 +46,7 @@ export function storeReportText(l10n: Localizer, report: StoreReport): string {
     ...report.findings.map((finding) => findingText(l10n, finding)),
     ...(report.findings.length === 0 ? [l10n.t('Nothing was found wanting.')] : []),
   ];
-  return `${paragraphs.join('\n\n')}\n`;
+  return `${shown(paragraphs.join('\n\n'))}\n`;
 }
 
 function findingText(l10n: Localizer, finding: Finding): string {

@@ -143,7 +143,8 @@ describe('names from agents', () => {
       sources.filter(({ text }) => pattern.test(text)).map(({ name }) => name);
     assert.deepEqual(using(/show(Information|Warning|Error)Message/), ['messages.ts']);
     assert.deepEqual(using(/MarkdownString|isTrusted: true|supportHtml|supportThemeIcons/), []);
-    assert.deepEqual(using(/\.subject\b/), ['labels.ts']);
+    // The subject of a finding is a path or a ref.
+    assert.deepEqual(using(/\.subject\b/), ['labels.ts', 'storeReport.ts']);
     for (const { name, text } of sources.filter(({ name: source }) => source !== 'labels.ts')) {
       for (const line of text.split('\n').filter((source) => /session\.(name|branch|reason)\b/.test(source))) {
         // Compared, looked up, or the start of what a person types; an error's text passes through messages.ts.
