@@ -52,6 +52,7 @@ export interface Arguments {
 }
 
 export function parseArguments(argv: readonly string[]): Arguments {
+  refuseGroups(argv);
   const parsed = parseStrictly(argv);
   const words: string[] = [];
   const rest: string[] = [];
@@ -78,6 +79,15 @@ export function parseArguments(argv: readonly string[]): Arguments {
     }
   }
   return { words, rest, options: parsed.values, given: [...given] };
+}
+
+/** Node takes `-xyz` apart letter by letter, each time one call deeper: a long one overflowed the stack. There are no groups here. */
+function refuseGroups(argv: readonly string[]): void {
+  const end = argv.indexOf('--');
+  const group = (end === -1 ? argv : argv.slice(0, end)).find((word) => /^-[^-m]./s.test(word));
+  if (group !== undefined) {
+    throw usageError('usage', `Unknown option '${group.length > 40 ? `${group.slice(0, 40)}…` : group}'`);
+  }
 }
 
 function parseStrictly(argv: readonly string[]) {
