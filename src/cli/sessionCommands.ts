@@ -222,6 +222,9 @@ async function create(
   const agent = invocation.agent();
   const session = await bulkhead.createSession({
     from: request.from,
+    onNotice: (text) => {
+      invocation.note(showUnseen(text));
+    },
     ...(request.name === undefined ? {} : { name: request.name }),
     ...(request.carryUncommitted ? { carryUncommitted: true } : {}),
     ...(agent === undefined ? {} : { agent }),

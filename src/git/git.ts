@@ -1,7 +1,8 @@
-import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { type ChildProcess, type ChildProcessByStdio, spawn } from 'node:child_process';
 import { access, constants, realpath, stat } from 'node:fs/promises';
 import { constants as osConstants, setPriority } from 'node:os';
 import { delimiter, isAbsolute, join, sep } from 'node:path';
+import type { Readable, Writable } from 'node:stream';
 import type { Clock } from '../base/clock';
 import type { Log } from '../base/log';
 import { requireDescriptors } from './descriptors';
@@ -17,6 +18,8 @@ export interface RunOptions {
   /** Run in the user's environment: her configuration counts, and nothing that we write may depend on it. */
   readonly asUser?: boolean;
   readonly input?: Buffer | string;
+  /** An open file that git reads instead of `input`; the caller closes it. */
+  readonly stdin?: number;
   readonly signal?: AbortSignal | undefined;
   /** Exit codes that are answers; default only 0. */
   readonly expect?: readonly number[];
@@ -35,6 +38,16 @@ export interface RunResult {
 const MAX_OUTPUT = 256 * 1024 * 1024;
 const SLOW_MS = 2000;
 
+interface GitOptions {
+  readonly path: string;
+  readonly version: GitVersion;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly environment: Readonly<NodeJS.ProcessEnv>;
+  readonly safeDirectories?: readonly string[];
+  readonly fsync?: boolean;
+}
+
 /** One git program, found once and checked; the only place that starts it for a single answer. */
 export class Git {
   /** Absolute path of the program. */
@@ -42,22 +55,23 @@ export class Git {
   readonly version: GitVersion;
   readonly clock: Clock;
   readonly log: Log;
+  /**
+   * What a clone or fetch has to start at the other side; undefined: what git starts by itself. Git hands no configuration of
+   * ours on to it, so the folders that may belong to somebody else are named here again.
+   */
+  readonly uploadPack: string | undefined;
+  readonly #options: GitOptions;
   readonly #environment: Environment;
   readonly #userEnvironment: Environment;
 
-  constructor(options: {
-    readonly path: string;
-    readonly version: GitVersion;
-    readonly clock: Clock;
-    readonly log: Log;
-    readonly environment: Readonly<NodeJS.ProcessEnv>;
-    readonly safeDirectories?: readonly string[];
-    readonly fsync?: boolean;
-  }) {
+  constructor(options: GitOptions) {
     this.path = options.path;
     this.version = options.version;
     this.clock = options.clock;
     this.log = options.log;
+    this.#options = options;
+    const trusted = (options.safeDirectories ?? []).map((folder) => `-c safe.directory=${shellQuoted(folder)} `);
+    this.uploadPack = trusted.length === 0 ? undefined : `${shellQuoted(this.path)} ${trusted.join('')}upload-pack`;
     this.#environment = ownEnvironment(options.environment, options);
     this.#userEnvironment = userEnvironment(options.environment);
   }
@@ -68,6 +82,11 @@ export class Git {
 
   can(feature: Feature): boolean {
     return isAtLeast(this.version, FEATURES[feature]);
+  }
+
+  /** The same program, which works in these folders whoever owns them: the user's own git has accepted them. */
+  trusting(folders: readonly string[]): Git {
+    return new Git({ ...this.#options, safeDirectories: folders });
   }
 
   /**
@@ -117,17 +136,17 @@ export class Git {
       const failed = (cause: unknown): void => {
         reject(launchError(cause, this.path, options.cwd));
       };
-      let child: ChildProcessWithoutNullStreams;
+      let child: ChildProcessByStdio<Writable | null, Readable, Readable>;
       try {
         requireDescriptors();
         child = spawn(this.path, [...args], {
           cwd: options.cwd,
           env,
           windowsHide: true,
-          stdio: 'pipe',
+          stdio: [options.stdin ?? 'pipe', 'pipe', 'pipe'],
           // A group of its own, so that the whole group can be ended.
           detached: options.background === true && process.platform !== 'win32',
-        });
+        }) as typeof child;
       } catch (error) {
         failed(error);
         return;
@@ -183,8 +202,10 @@ export class Git {
           resolve({ code, stdout: Buffer.concat(stdout), stderr });
         }
       });
-      ignoreClosedInput(child.stdin);
-      child.stdin.end(options.input ?? '');
+      if (child.stdin !== null) {
+        ignoreClosedInput(child.stdin);
+        child.stdin.end(options.input ?? '');
+      }
     });
   }
 }
@@ -210,6 +231,11 @@ function endRun(child: ChildProcess, options: RunOptions): void {
     // The group is gone already.
   }
   child.kill();
+}
+
+/** Git starts the other side by a shell, on Windows too. */
+function shellQuoted(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
 function subcommand(args: readonly string[]): string {

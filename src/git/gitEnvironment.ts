@@ -76,6 +76,8 @@ export function ownEnvironment(
     GIT_TERMINAL_PROMPT: '0',
     // A partial clone would start a transport that its configuration names.
     GIT_NO_LAZY_FETCH: '1',
+    // The refs of what we make are files, whatever a newer git would choose: a copied configuration names no other kind.
+    GIT_DEFAULT_REF_FORMAT: 'files',
     // A replaced object is not the object that we recorded.
     GIT_NO_REPLACE_OBJECTS: '1',
     // English messages; the character set stays as it is.

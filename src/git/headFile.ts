@@ -184,10 +184,10 @@ export function holdsOwnObjects(objects: string): boolean {
 }
 
 /**
- * Reads HEAD of a repository inside a work tree. A `.git` file, as submodules have, is followed only to a place inside the
- * same work tree: elsewhere it could make us look into somebody else's repository.
+ * Reads HEAD of a repository inside a work tree. A `.git` file, as submodules have, is followed only to a place inside one of
+ * `roots`, the work tree and the git folders that belong to it: elsewhere it could make us look into somebody else's repository.
  */
-export function readNestedHead(folder: FsPath, root: string): Head {
+export function readNestedHead(folder: FsPath, roots: readonly string[]): Head {
   const text = readSmall(below(folder, '.git'))?.toString('utf8');
   const target = text === undefined ? undefined : /^gitdir: ([^\r\n]+)\r?\n?$/.exec(text)?.[1];
   if (target === undefined) {
@@ -196,7 +196,7 @@ export function readNestedHead(folder: FsPath, root: string): Head {
   }
   try {
     const gitDir = realpathSync(resolve(folder.toString(), target));
-    return gitDir.startsWith(realpathSync(root) + sep) ? readHead(gitDir) : { kind: 'unknown' };
+    return roots.some((root) => gitDir.startsWith(realpathSync(root) + sep)) ? readHead(gitDir) : { kind: 'unknown' };
   } catch {
     // It leads nowhere.
     return { kind: 'unknown' };

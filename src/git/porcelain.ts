@@ -120,6 +120,7 @@ async function cloneOnce(git: Git, request: CloneRequest, options: PorcelainOpti
     ...(asRemote ? ['--no-local'] : request.copyObjects ? ['--no-hardlinks'] : []),
     ...(request.bare ? ['--bare'] : ['--no-checkout']),
     ...(request.origin === undefined ? [] : [`--origin=${request.origin}`]),
+    ...uploadPack(git),
     // No template: it could bring hooks.
     '--template=',
     ...(options.onProgress === undefined ? ['--quiet'] : ['--progress']),
@@ -129,6 +130,10 @@ async function cloneOnce(git: Git, request: CloneRequest, options: PorcelainOpti
     request.target,
   ];
   await run(git, args, options);
+}
+
+function uploadPack(git: Git): string[] {
+  return git.uploadPack === undefined ? [] : [`--upload-pack=${git.uploadPack}`];
 }
 
 /** Fetches refs or oids from a local repository into the one at `gitDir`; writes no FETCH_HEAD and takes no tags along. */
@@ -152,6 +157,7 @@ export async function fetchInto(
     '--no-write-fetch-head',
     '--no-auto-maintenance',
     '--no-recurse-submodules',
+    ...uploadPack(git),
     ...(request.prune === true ? ['--prune'] : []),
     '--',
     request.source,

@@ -29,6 +29,15 @@ export async function readEffectiveConfig(git: Git, folder: string): Promise<Eff
   return parseConfigList((await git.run(['config', '--list', '-z'], { cwd: folder, asUser: true })).stdout);
 }
 
+/** Whether a setting comes from the repository's own configuration and not from the user's or the system's. */
+export async function scopeOf(git: Git, gitDir: string, key: string): Promise<{ readonly isOwn: boolean }> {
+  const answer = await git.run([`--git-dir=${gitDir}`, 'config', '--show-scope', '-z', '--get', key], {
+    asUser: true,
+    expect: [0, 1],
+  });
+  return { isOwn: /^(local|worktree)\0/.test(answer.stdout.toString('utf8')) };
+}
+
 export function lastValue(config: EffectiveConfig, key: string): string | undefined {
   return config.get(key)?.at(-1);
 }

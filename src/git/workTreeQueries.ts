@@ -143,7 +143,7 @@ export function quotedLine(path: RepoPath): Buffer {
 
 /**
  * Writes files as blobs the way git would, conversions and allowed filters included, through a warm `hash-object`.
- * It follows links in parent folders and ends when a file vanishes, so callers check the path before and after.
+ * It would follow links in parent folders, so the work tree is a private one.
  */
 export class HashObject {
   readonly #process: GitProcess;
@@ -162,7 +162,7 @@ export class HashObject {
     return [this.#process.pid].filter((pid) => pid !== undefined);
   }
 
-  /** @throws GitError `git-process-lost` when the file vanished or cannot be read */
+  /** @throws GitError `git-process-lost` when a filter fails or the content is not in its encoding */
   write(path: RepoPath): Promise<Oid> {
     return this.#process.request(quotedLine(path), OID_LINE);
   }

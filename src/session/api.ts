@@ -168,7 +168,14 @@ export interface RestoreRequest {
 }
 
 export type KeepReason =
-  'nested-repository' | 'not-captured' | 'folder-in-the-way' | 'beyond-link' | 'left-out' | 'name-not-allowed';
+  | 'nested-repository'
+  | 'not-captured'
+  | 'folder-in-the-way'
+  | 'beyond-link'
+  | 'left-out'
+  | 'name-not-allowed'
+  /** A sparse checkout leaves it out. */
+  | 'outside-sparse-checkout';
 
 export interface RestorePlan {
   readonly write: readonly RepoPath[];
@@ -236,6 +243,8 @@ export interface CreateRequest {
   readonly agent?: string;
   /** Steps for people: "Copying objects", with a share between 0 and 1 where it is known. */
   readonly onProgress?: (step: string, share: number | null) => void;
+  /** One sentence or two for people on each thing that could not be brought along; the session is made all the same. */
+  readonly onNotice?: (text: string) => void;
   readonly signal?: AbortSignal;
 }
 

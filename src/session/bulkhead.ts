@@ -67,7 +67,7 @@ import { openSnapshotStore, type SnapshotStore } from './snapshotStore';
 import type { Waiting } from './snapshotWriter';
 import { StartPoints } from './startPoints';
 import { openStorage, type Storage } from './storage';
-import { openUserRepository, resolveRevision, type UserRepository } from './userRepository';
+import { openUserRepository, resolveRevision, trustingHost, type UserRepository } from './userRepository';
 
 /**
  * Opens the storage of a repository.
@@ -76,7 +76,7 @@ import { openUserRepository, resolveRevision, type UserRepository } from './user
  * and `openStorage` throw
  */
 export async function openBulkhead(
-  host: Host,
+  asking: Host,
   where: {
     readonly repository: string;
     readonly storage: string | null;
@@ -84,7 +84,8 @@ export async function openBulkhead(
     readonly create: boolean;
   },
 ): Promise<Bulkhead> {
-  const repository = await openUserRepository(host, where.repository);
+  const repository = await openUserRepository(asking, where.repository);
+  const host = await trustingHost(asking, repository);
   const root =
     where.storage ??
     (await storageOf(host.environment, repository.root)) ??
@@ -186,7 +187,15 @@ export class Bulkhead {
     this.#restores = new RestoreService(host, store, this.#reader, claims, journal);
     this.#contention = new ContentionService(store, host.settings.contentionExclude);
     this.#applies = new ApplyService({ host, store, repository, records, claims, journal, reader: this.#reader });
-    this.#starts = new StartPoints({ host, store, repository, reader: this.#reader, sites: this.#sites, session });
+    this.#starts = new StartPoints({
+      host,
+      storage,
+      store,
+      repository,
+      reader: this.#reader,
+      sites: this.#sites,
+      session,
+    });
     this.#removals = new RemovalService({
       host,
       store,
@@ -360,7 +369,7 @@ export class Bulkhead {
         agent: request.agent ?? 'user',
         onProgress: request.onProgress,
         signal: request.signal,
-        fill: (clone) => this.#starts.carryOver(start, clone, request.onProgress),
+        fill: (clone) => this.#starts.fill(start, clone, request),
       });
       return await this.#begun(record.id, record.base);
     } finally {

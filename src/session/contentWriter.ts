@@ -1,9 +1,11 @@
+import { closeSync } from 'node:fs';
 import { join } from 'node:path';
+import { lineEndingsOf, looksBinary, withoutCarriageReturns } from '../core/lineEndings';
 import type { Oid } from '../core/objectId';
-import { type RepoPath } from '../core/repoPath';
+import { displayPath, isUtf8Path, type RepoPath } from '../core/repoPath';
 import type { Git } from '../git/git';
-import { GitError } from '../git/gitError';
 import { CheckAttr, type ConversionAttributes, HashObject } from '../git/workTreeQueries';
+import { ConversionFolder } from './conversionFolder';
 import { RuleFiles } from './ruleFiles';
 import type { SnapshotStore } from './snapshotStore';
 import type { WorkTree } from './workTree';
@@ -23,10 +25,12 @@ const NONE: ConversionAttributes = {
 };
 
 /**
- * Turns the bytes of a work-tree file into the blob that `git add` would write. In process where no conversion can
- * change them (nearly always); through git where a filter, an encoding or a line ending might.
+ * Turns the bytes of a work-tree file into the blob that `git add` would write: in process, line endings included; through git
+ * where a filter, an encoding or `$Id$` might change them.
  */
 export class ContentWriter {
+  readonly #git: Git;
+  readonly #folder: ConversionFolder;
   readonly #store: SnapshotStore;
   readonly #workTree: WorkTree;
   readonly #attributes: RuleFiles;
@@ -38,15 +42,16 @@ export class ContentWriter {
   constructor(git: Git, store: SnapshotStore, workTree: WorkTree) {
     this.#store = store;
     this.#workTree = workTree;
-    const site = { gitDir: store.gitDir, workTree: workTree.root };
+    this.#git = git;
+    this.#folder = new ConversionFolder(store.gitDir, workTree, git.clock);
     const { attributesFile } = store.rules;
     this.#attributes = new RuleFiles(workTree, '.gitattributes', [
       join(store.gitDir, 'info', 'attributes'),
       join(store.gitDir, 'config'),
       ...(attributesFile === null ? [] : [attributesFile]),
     ]);
-    this.#checkAttr = new CheckAttr(git, site);
-    this.#hashObject = new HashObject(git, site);
+    this.#checkAttr = new CheckAttr(git, { gitDir: store.gitDir, workTree: workTree.root });
+    this.#hashObject = new HashObject(git, { gitDir: store.gitDir, workTree: this.#folder.root });
   }
 
   get pids(): readonly number[] {
@@ -57,30 +62,64 @@ export class ContentWriter {
    * Writes the content of a file that was read.
    * @param tracked reads the blob that the base or HEAD has at this path, for git's rule that line endings of a file
    * committed with CRLF are left alone when nothing but `auto` asks for conversion
-   * @returns undefined when git could not read the file any more
+   * @throws GitError `git-process-lost` when a filter fails, or the content is not in the encoding that its attributes name
    */
-  async write(path: RepoPath, bytes: Buffer, tracked: () => Promise<Buffer | undefined>): Promise<Oid | undefined> {
+  async write(path: RepoPath, bytes: Buffer, tracked: () => Promise<Buffer | undefined>): Promise<Oid> {
     const attributes = await this.attributes(path);
-    const needed = this.#needsGit(attributes, bytes);
-    if (needed === 'no' || (needed === 'unless-crlf-committed' && ((await tracked())?.includes(CRLF) ?? false))) {
-      return this.#store.objects.write('blob', bytes);
+    if (this.#needsGit(attributes, bytes)) {
+      return this.#folder.holding(path, bytes, () => this.#hashObject.write(path));
     }
-    return this.writeThroughGit(path);
+    const isConverted = bytes.includes(CRLF) && (await this.#losesCarriageReturns(attributes, bytes, tracked));
+    return this.#store.objects.write('blob', isConverted ? withoutCarriageReturns(bytes) : bytes);
   }
 
-  /** Lets git read and convert the file; the path is checked before and after, because git would follow a link among its parents. */
-  async writeThroughGit(path: RepoPath): Promise<Oid | undefined> {
-    if (this.#workTree.kind(path) !== 'file') {
+  async #losesCarriageReturns(
+    attributes: ConversionAttributes,
+    bytes: Buffer,
+    tracked: () => Promise<Buffer | undefined>,
+  ): Promise<boolean> {
+    switch (lineEndingsOf(attributes, this.#store.rules.autocrlf)) {
+      case 'none':
+        return false;
+      case 'forced':
+        return true;
+      case 'auto': {
+        if (looksBinary(bytes)) {
+          return false;
+        }
+        const committed = await tracked();
+        return committed === undefined || !committed.includes(CRLF) || looksBinary(committed);
+      }
+    }
+  }
+
+  /**
+   * Writes a file that is too large to be held in memory: git reads it from a descriptor that was opened without following a link.
+   * @returns undefined when the file is not there any more
+   * @throws GitError `git-exited` when a filter fails
+   */
+  async writeLarge(path: RepoPath): Promise<Oid | undefined> {
+    if (!isUtf8Path(path)) {
+      // Such a name cannot be an argument.
+      const content = this.#workTree.read(path, Infinity);
+      return content.kind === 'file' ? this.write(path, content.bytes, () => Promise.resolve(undefined)) : undefined;
+    }
+    await this.attributes(path);
+    const descriptor = this.#workTree.openFile(path);
+    if (descriptor === undefined) {
       return undefined;
     }
     try {
-      const oid = await this.#hashObject.write(path);
-      return this.#workTree.kind(path) === 'file' ? oid : undefined;
-    } catch (error) {
-      if (error instanceof GitError && error.code === 'git-process-lost' && this.#workTree.kind(path) !== 'file') {
-        return undefined;
-      }
-      throw error;
+      const site = [`--git-dir=${this.#store.gitDir}`, `--work-tree=${this.#folder.root}`];
+      return await this.#folder.withAttributes(path, () =>
+        this.#git.text([...site, 'hash-object', '-w', '--stdin', `--path=${displayPath(path)}`], {
+          cwd: this.#folder.root,
+          env: { GIT_INDEX_FILE: `${this.#store.gitDir}/no-index` },
+          stdin: descriptor,
+        }),
+      );
+    } finally {
+      closeSync(descriptor);
     }
   }
 
@@ -88,43 +127,27 @@ export class ContentWriter {
   async attributes(path: RepoPath): Promise<ConversionAttributes> {
     const { any, changed } = this.#attributes.look(path);
     if (changed) {
-      await Promise.all([this.#checkAttr.stop(), this.#hashObject.stop()]);
+      await this.#startAnew();
     }
     this.#rulesMoved ||= changed;
     return any || this.#rulesMoved || this.#store.rules.outsideAttributes ? this.#checkAttr.attributes(path) : NONE;
   }
 
-  #needsGit(attributes: ConversionAttributes, bytes: Buffer): 'yes' | 'no' | 'unless-crlf-committed' {
-    if (this.#store.rules.filters.has(attributes.filter)) {
-      return 'yes';
-    }
-    if (!isOff(attributes.encoding)) {
-      return 'yes';
-    }
-    if (attributes.ident === 'set' && bytes.includes(IDENT)) {
-      return 'yes';
-    }
-    if (!bytes.includes(CRLF)) {
-      return 'no';
-    }
-    if (attributes.text === 'unset' || (attributes.text === 'unspecified' && attributes.crlf === 'unset')) {
-      return 'no';
-    }
-    const isForced =
-      attributes.text === 'set' ||
-      attributes.text === 'input' ||
-      (attributes.text === 'unspecified' &&
-        (attributes.crlf === 'set' || attributes.crlf === 'input' || !isOff(attributes.eol)));
-    if (isForced) {
-      return 'yes';
-    }
-    const isAuto =
-      attributes.text === 'auto' || (attributes.text === 'unspecified' && this.#store.rules.autocrlf !== 'false');
-    return isAuto ? 'unless-crlf-committed' : 'no';
+  /** Filters, encodings and keywords are git's business. */
+  #needsGit(attributes: ConversionAttributes, bytes: Buffer): boolean {
+    return (
+      this.#store.rules.filters.has(attributes.filter) ||
+      !isOff(attributes.encoding) ||
+      (attributes.ident === 'set' && bytes.includes(IDENT))
+    );
   }
 
-  async stop(): Promise<void> {
-    await Promise.all([this.#checkAttr.stop(), this.#hashObject.stop()]);
+  async #startAnew(): Promise<void> {
+    await Promise.all([this.#checkAttr.stop(), this.#folder.forget(() => this.#hashObject.stop())]);
+  }
+
+  stop(): Promise<void> {
+    return this.#startAnew();
   }
 }
 

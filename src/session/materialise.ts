@@ -35,7 +35,7 @@ export class Materialiser {
    * @throws BulkheadError `name-not-allowed`, `names-clash` before anything is written
    */
   async write(changes: readonly TreeChange[], signal?: AbortSignal): Promise<void> {
-    await requireWritable(this.#store, null, changes);
+    await requireWritable(this.#store, this.#workTree, null, changes);
     const gone = changes.filter(({ newMode }) => newMode === null);
     const emptied = new Set<RepoPath>();
     for (const { path } of [...gone].reverse()) {

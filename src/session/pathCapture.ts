@@ -11,6 +11,7 @@ import { readNestedHead } from '../git/headFile';
 import type { SkippedPath, SkipReason } from './api';
 import { ContentWriter, MAX_IN_PROCESS } from './contentWriter';
 import { RuleFiles } from './ruleFiles';
+import type { LeftOut, SparsePaths } from './sparsePaths';
 import type { SnapshotStore } from './snapshotStore';
 import type { WorkTree } from './workTree';
 
@@ -51,8 +52,18 @@ export class PathCapture {
   readonly #checkIgnore: CheckIgnore;
   readonly #ignoreFiles: RuleFiles;
   readonly #now: () => number;
+  readonly #sparse: SparsePaths;
+  readonly #gitFolders: readonly string[];
 
-  constructor(git: Git, store: SnapshotStore, workTree: WorkTree) {
+  /** @param repository what is read of the work tree's own repository: sparse marks, and where HEAD of a submodule may lie */
+  constructor(
+    git: Git,
+    store: SnapshotStore,
+    workTree: WorkTree,
+    repository: { readonly sparse: SparsePaths; readonly gitFolders: readonly string[] },
+  ) {
+    this.#sparse = repository.sparse;
+    this.#gitFolders = repository.gitFolders;
     this.#store = store;
     this.#workTree = workTree;
     this.#content = new ContentWriter(git, store, workTree);
@@ -75,7 +86,15 @@ export class PathCapture {
   }
 
   async capture(paths: readonly RepoPath[], options: CaptureOptions): Promise<Captured> {
-    const run = new CaptureRun(this.#store, this.#workTree, this.#content, options, (path) => this.#isIgnored(path));
+    const run = new CaptureRun({
+      store: this.#store,
+      workTree: this.#workTree,
+      content: this.#content,
+      capture: options,
+      isIgnored: (path) => this.#isIgnored(path),
+      leftOut: await this.#sparse.leftOut(),
+      gitFolders: this.#gitFolders,
+    });
     let sliceStart = this.#now();
     const queue = [...paths];
     for (let at = 0; at < queue.length; at++) {
@@ -108,6 +127,11 @@ export class PathCapture {
     return { edits: run.edits, skipped: run.skipped, rulesChanged };
   }
 
+  /** What a sparse checkout leaves out; undefined when it is a full one. */
+  leftOut(): Promise<LeftOut | undefined> {
+    return this.#sparse.leftOut();
+  }
+
   /** Only for untracked paths that no link stands above. */
   async #isIgnored(path: RepoPath): Promise<boolean> {
     if (this.#ignoreFiles.look(path).changed) {
@@ -133,18 +157,25 @@ class CaptureRun {
   readonly #attributesSettled = new Set<RepoPath>();
   readonly #foldersSettled = new Set<RepoPath>();
 
-  constructor(
-    store: SnapshotStore,
-    workTree: WorkTree,
-    content: ContentWriter,
-    options: CaptureOptions,
-    isIgnored: (path: RepoPath) => Promise<boolean>,
-  ) {
-    this.#store = store;
-    this.#workTree = workTree;
-    this.#content = content;
-    this.#options = options;
-    this.#isIgnored = isIgnored;
+  readonly #leftOut: LeftOut | undefined;
+  readonly #gitFolders: readonly string[];
+
+  constructor(options: {
+    readonly store: SnapshotStore;
+    readonly workTree: WorkTree;
+    readonly content: ContentWriter;
+    readonly capture: CaptureOptions;
+    readonly isIgnored: (path: RepoPath) => Promise<boolean>;
+    readonly leftOut: LeftOut | undefined;
+    readonly gitFolders: readonly string[];
+  }) {
+    this.#store = options.store;
+    this.#workTree = options.workTree;
+    this.#content = options.content;
+    this.#options = options.capture;
+    this.#isIgnored = options.isIgnored;
+    this.#leftOut = options.leftOut;
+    this.#gitFolders = options.gitFolders;
   }
 
   async path(path: RepoPath): Promise<void> {
@@ -157,7 +188,7 @@ class CaptureRun {
     switch (kind) {
       case 'absent':
         await this.#settleFolders(path);
-        this.edits.set(path, null);
+        await this.#absent(path);
         return;
       case 'beyond-link':
         await this.#behindLink(path);
@@ -174,6 +205,25 @@ class CaptureRun {
       case 'link':
         await this.#settleFolders(path);
         await this.#file(path, kind, stats?.size ?? 0);
+    }
+  }
+
+  /** Deleted, or left out by a sparse checkout: then it stays what HEAD or the base has, as `git add` leaves it alone. */
+  async #absent(path: RepoPath): Promise<void> {
+    if (this.#leftOut === undefined) {
+      this.edits.set(path, null);
+      return;
+    }
+    const { parent, tracked } = this.#options;
+    const files = new Set<RepoPath>();
+    for (const tree of [parent, tracked.base, tracked.head]) {
+      for (const file of tree === null ? [] : await this.#filesIn(tree, path)) {
+        files.add(file);
+      }
+    }
+    for (const file of files.size === 0 ? [path] : files) {
+      const entry = this.#leftOut.has(file) ? await this.#trackedEntry(file) : undefined;
+      this.edits.set(file, entry === undefined ? null : { mode: entry.mode, oid: entry.oid });
     }
   }
 
@@ -242,7 +292,7 @@ class CaptureRun {
         );
         return;
       case 'too-large':
-        await this.#convert(path, content.executable, tracked, () => this.#content.writeThroughGit(path));
+        await this.#convert(path, content.executable, tracked, () => this.#content.writeLarge(path));
         return;
       case 'link':
         this.edits.set(path, { mode: '120000', oid: this.#store.objects.write('blob', content.target) });
@@ -281,7 +331,7 @@ class CaptureRun {
     try {
       oid = await write();
     } catch (error) {
-      if (error instanceof GitError && error.code === 'git-process-lost') {
+      if (error instanceof GitError && ['git-process-lost', 'git-exited'].includes(error.code)) {
         await this.#keepLast(path, 'unreadable');
         return;
       }
@@ -359,7 +409,7 @@ class CaptureRun {
         for (const child of parseTree(await this.#store.tree(entry.oid), this.#store.format)) {
           const childPath = joinPath(path, child.name);
           if (!seen.has(childPath)) {
-            this.edits.set(childPath, null);
+            await this.#absent(childPath);
           }
         }
       } else if (entry !== undefined) {
@@ -405,7 +455,7 @@ class CaptureRun {
       this.edits.set(folder, null);
       return;
     }
-    const head = readNestedHead(this.#workTree.fsPath(folder), this.#workTree.root);
+    const head = readNestedHead(this.#workTree.fsPath(folder), [this.#workTree.root, ...this.#gitFolders]);
     const oid = head.kind === 'unknown' ? null : head.oid;
     if (oid !== null && oid.length === this.#options.parent.length) {
       this.edits.set(folder, { mode: '160000', oid });
@@ -429,15 +479,20 @@ class CaptureRun {
       this.#attributesSettled.add(path);
       const before = await this.#store.entry(this.#options.parent, path);
       if (before?.oid !== edit?.oid) {
-        again.push(...(await this.#filesBelow(parentPath(path))));
+        again.push(...(await this.#filesBelow(this.#options.parent, parentPath(path))));
       }
     }
     return again.filter((path) => !this.edits.has(path));
   }
 
-  async #filesBelow(folder: RepoPath | ''): Promise<RepoPath[]> {
-    const { parent } = this.#options;
-    const entry = folder === '' ? { mode: '40000', oid: parent } : await this.#store.entry(parent, folder);
+  /** A file of a tree, or all files below a folder of it. */
+  async #filesIn(tree: Oid, path: RepoPath): Promise<RepoPath[]> {
+    const entry = await this.#store.entry(tree, path);
+    return entry === undefined ? [] : entry.mode === '40000' ? this.#filesBelow(tree, path) : [path];
+  }
+
+  async #filesBelow(tree: Oid, folder: RepoPath | ''): Promise<RepoPath[]> {
+    const entry = folder === '' ? { mode: '40000', oid: tree } : await this.#store.entry(tree, folder);
     if (entry?.mode !== '40000' || entry.oid === emptyTreeOid(this.#store.format)) {
       return [];
     }
@@ -445,7 +500,7 @@ class CaptureRun {
     for (const child of parseTree(await this.#store.tree(entry.oid), this.#store.format)) {
       const path = joinPath(folder, child.name);
       if (child.mode === '40000') {
-        found.push(...(await this.#filesBelow(path)));
+        found.push(...(await this.#filesBelow(tree, path)));
       } else if (child.mode !== '160000') {
         found.push(path);
       }

@@ -229,7 +229,7 @@ export class ResetService {
       name: old.name,
       start,
       agent,
-      fill: (clone) => this.#starts.carryOver(start, clone, onProgress),
+      fill: (clone) => this.#starts.fill(start, clone, { onProgress, signal }),
       complete,
       onProgress,
       signal,

@@ -77,12 +77,13 @@ export class RestorePlanner {
         asked.has(path) ||
         (wanted.exactly !== true && wanted.paths.some((above) => isWithin(path, above))),
     );
-    await requireWritable(this.#store, wanted.tree, all);
+    await requireWritable(this.#store, site.workTree, wanted.tree, all);
     const contested = await wanted.contested(
       taken === undefined ? all : all.filter(({ path }) => !taken.has(path)),
       live,
     );
     const contestedPaths = new Set(contested.map(({ path }) => path));
+    const leftOut = await site.writer.pathCapture.leftOut();
     const keep: { path: RepoPath; reason: KeepReason }[] = [];
     const changes: TreeChange[] = [];
     const forced = new Set<RepoPath>();
@@ -93,7 +94,9 @@ export class RestorePlanner {
       const reason =
         consent === 'safe' && (contestedPaths.has(path) || isRisky)
           ? 'left-out'
-          : this.#obstacle(site, change, deleted, notHeld.get(path), forced);
+          : leftOut?.has(path) === true && site.workTree.kind(path) === 'absent'
+            ? 'outside-sparse-checkout'
+            : this.#obstacle(site, change, deleted, notHeld.get(path), forced);
       if (reason === undefined) {
         changes.push(change);
       } else {

@@ -16,7 +16,8 @@ import { formatMessage } from '../core/snapshotMessage';
 import type { RefMove } from '../git/updateRef';
 import type { Session, SessionState } from './api';
 import type { Claims, HeldClaim } from './claims';
-import { makeClone, refreshDonor } from './cloneMaker';
+import { makeClone } from './cloneMaker';
+import { donorOf, refreshDonor } from './donor';
 import { exists, isRealFolder } from './files';
 import type { Host } from './host';
 import { copyIncludedFiles } from './includeFiles';
@@ -399,7 +400,7 @@ export class SessionService {
     const { start, onProgress, signal } = request;
     const { id, nonce } = record;
     onProgress?.('Copying objects', null);
-    await refreshDonor(this.#host, this.#storage, this.#repository, { onProgress, signal });
+    await refreshDonor(this.#host, donorOf(this.#storage, this.#repository), { onProgress, signal });
     const temporary = this.#creatingFolder(record);
     try {
       await mkdir(temporary, { mode: 0o700 });

@@ -6,6 +6,7 @@ import { fetchInto } from '../git/porcelain';
 import { type SessionRef, WORKSPACE } from './api';
 import type { Claims } from './claims';
 import { ContentWriter } from './contentWriter';
+import { deniedFilters } from './filters';
 import { bringHead, type HeadSource } from './heads';
 import type { Host } from './host';
 import type { LockFolder } from './locks';
@@ -160,7 +161,8 @@ export class Sites {
       const head = (await statCache.isEmpty()) ? await resolveRevision(host, repository, 'HEAD') : null;
       if (head !== null) {
         await this.keepUserCommit(head.commit);
-        await statCache.seed(join(repository.gitDir, 'index'), head.tree);
+        const unlikeOurs = deniedFilters(repository.config, host.settings.allowedFilters);
+        await statCache.seed(join(repository.gitDir, 'index'), head.tree, unlikeOurs);
       }
     } catch (error) {
       host.log.info(`no stat data taken from the checkout's index: ${messageOf(error)}`);

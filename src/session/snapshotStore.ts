@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { createHash } from 'node:crypto';
 import { BulkheadError, errnoOf, ioError } from '../base/errors';
 import { emptyTreeOid, type ObjectFormat, type Oid } from '../core/objectId';
 import { parseCommit, type ParsedCommit } from '../core/commitObject';
@@ -11,9 +12,10 @@ import { CatFile, type GitObject } from '../git/catFile';
 import { formatConfig, type ConfigSection } from '../git/configFile';
 import { LooseObjects } from '../git/looseObjects';
 import { cloneRepository } from '../git/porcelain';
-import { defaultConfigFile, type EffectiveConfig, expandPath, lastValue, parseBoolean } from '../git/repositoryConfig';
+import { defaultConfigFile, expandPath, lastValue, parseBoolean } from '../git/repositoryConfig';
 import { type RefMove, type RefUpdateResult, UpdateRef } from '../git/updateRef';
 import { exists, makeFolder, readTextIfThere, writeFileAtomic } from './files';
+import { allowedFilters } from './filters';
 import type { Host } from './host';
 import { LeftRefLocks } from './leftRefLocks';
 import { ownedName } from './ownedNames';
@@ -23,7 +25,7 @@ import type { UserRepository } from './userRepository';
 const TREE_CACHE_BYTES = 24 * 1024 * 1024;
 
 /** The settings of the user's repository that decide what is recorded and written; everything else of her configuration stays out. */
-const CARRIED_CORE = ['autocrlf', 'eol', 'filemode', 'symlinks', 'ignorecase', 'precomposeunicode', 'longpaths'];
+const CARRIED_CORE = ['autocrlf', 'eol', 'filemode', 'symlinks', 'precomposeunicode', 'longpaths'];
 
 /** How content is converted between work tree and blob, as far as it matters for deciding who does it. */
 export interface ConversionRules {
@@ -39,8 +41,10 @@ export interface ConversionRules {
   readonly filters: ReadonlySet<string>;
   readonly fileMode: boolean;
   readonly symlinks: boolean;
-  /** The disk does not tell capital letters apart. */
+  /** Whether the disk does not tell capital letters apart, as the configuration has it; the disk itself knows better. */
   readonly ignoreCase: boolean;
+  /** Names all of it: two stores with the same one record the same bytes as the same blob. */
+  readonly fingerprint: string;
 }
 
 /** The bare repository that holds all shadow refs of one storage, with the processes and caches on top of it. */
@@ -367,7 +371,11 @@ async function configurationFor(host: Host, repository: UserRepository): Promise
   if (attributesFile !== undefined) {
     core.push(['attributesFile', attributesFile]);
   }
-  const filters = allowedFilters(config, host.settings.allowedFilters);
+  const filters: ConfigSection[] = allowedFilters(config, host.settings.allowedFilters).map(({ name, entries }) => ({
+    section: 'filter',
+    subsection: name,
+    entries,
+  }));
   const sections: ConfigSection[] = [
     { section: 'core', entries: core },
     ...(repository.format === 'sha256'
@@ -402,6 +410,16 @@ async function configurationFor(host: Host, repository: UserRepository): Promise
     fileMode: boolean('filemode', process.platform !== 'win32'),
     symlinks: boolean('symlinks', true),
     ignoreCase: boolean('ignorecase', false),
+    fingerprint: createHash('sha256')
+      .update(
+        JSON.stringify([
+          ['autocrlf', 'eol', 'filemode', 'symlinks'].map((key) => lastValue(config, `core.${key}`) ?? null),
+          filters,
+          attributes ?? '',
+          attributesFile === undefined ? '' : ((await readTextIfThere(attributesFile)) ?? ''),
+        ]),
+      )
+      .digest('hex'),
   };
   return {
     files: [
@@ -429,15 +447,4 @@ async function firstReadable(candidates: readonly (string | undefined)[]): Promi
     }
   }
   return undefined;
-}
-
-/** Filters run programs: only those that the user allowed by name are known to our git. */
-function allowedFilters(config: EffectiveConfig, allowed: readonly string[]): ConfigSection[] {
-  return allowed.flatMap((name) => {
-    const entries = ['clean', 'smudge', 'process', 'required'].flatMap((key) => {
-      const value = lastValue(config, `filter.${name}.${key}`);
-      return value === undefined ? [] : [[key, value] as const];
-    });
-    return entries.length === 0 ? [] : [{ section: 'filter', subsection: name, entries }];
-  });
 }

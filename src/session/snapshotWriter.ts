@@ -22,6 +22,7 @@ import type { LockFolder } from './locks';
 import { type Captured, PathCapture, type TrackedTrees, withoutCovered } from './pathCapture';
 import type { SnapshotHealth } from './snapshotHealth';
 import { isDamage, refLocked, type SnapshotStore } from './snapshotStore';
+import { SparsePaths, withoutLeftOut } from './sparsePaths';
 import { StatCache } from './statCache';
 import { changesOf, editTree, type PathEdits } from './treeBuilder';
 import { WriterTurn } from './writerTurn';
@@ -154,8 +155,14 @@ export class SnapshotWriter {
     this.#health = options.health;
     this.#onMoved = options.onMoved;
     this.#onWaiting = options.onWaiting;
-    this.#capture = new PathCapture(options.host.git, options.store, options.site.workTree);
-    this.#statCache = new StatCache(options.host, options.store, options.site.workTree, options.site.statCacheFolder);
+    const { git, log } = options.host;
+    const { head, workTree } = options.site;
+    this.#capture = new PathCapture(git, options.store, workTree, {
+      sparse: new SparsePaths(git, log, options.store.gitDir, head.gitDir),
+      // What the user's own submodules point to may lie beside her work tree; an agent's may not.
+      gitFolders: head.trusted ? [head.gitDir, head.commonDir] : [],
+    });
+    this.#statCache = new StatCache(options.host, options.store, workTree, options.site.statCacheFolder);
   }
 
   get statCache(): StatCache {
@@ -365,7 +372,13 @@ export class SnapshotWriter {
     const tracked = await this.#refreshTracked();
     const cache = await this.#statCache.open(parent);
     try {
-      const { paths, ignored, refused } = await cache.candidates(signal);
+      const candidates = await cache.candidates(signal);
+      const { ignored, refused } = candidates;
+      const paths = withoutLeftOut(
+        candidates.paths,
+        await this.#capture.leftOut(),
+        (path) => this.#site.workTree.kind(path) === 'absent',
+      );
       // Paths that are tracked and ignored but not captured yet show up nowhere else: compare the tracked trees themselves.
       const committed = await this.#committedMeanwhile(parent, tracked);
       const moved = await this.#movedWithHead(await cache.lastHead(), tracked.head);

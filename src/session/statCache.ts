@@ -15,6 +15,8 @@ import type { WorkTree } from './workTree';
 
 const PREFIX = 'index.';
 const HEAD_FILE = 'head';
+/** Names the conversion rules that the tree was recorded under. */
+const RULES_FILE = 'rules';
 const TEMPORARY = '.tmp-';
 const OLD_MS = 86_400_000;
 const STALLED_MS = 5000;
@@ -51,8 +53,11 @@ export class StatCache {
     return (await this.#names()).length === 0;
   }
 
-  /** Takes over an index that git wrote for this very work tree (at a clone's birth, or the user's own), for its stat data. */
-  async seed(indexFile: string, tree: Oid): Promise<void> {
+  /**
+   * Takes over an index that git wrote for this very work tree (at a clone's birth, or the user's own), for its stat data.
+   * @param unlikeOurs filters that the index was written with and that do not run here: their files are looked at
+   */
+  async seed(indexFile: string, tree: Oid, unlikeOurs: readonly string[] = []): Promise<void> {
     await makeFolder(this.#folder);
     const temporary = await this.#temporary();
     try {
@@ -60,7 +65,12 @@ export class StatCache {
       // Its own tree may be another one: what differs loses its stat data.
       await this.#git(temporary, ['read-tree', '-i', '-m', tree]);
       await this.#trustNothing(temporary);
+      for (const filter of unlikeOurs) {
+        const entries = await this.#git(temporary, ['ls-files', '--stage', '-z', '--', `:(attr:filter=${filter})`]);
+        await this.#git(temporary, ['update-index', '-z', '--index-info'], entries);
+      }
       await rename(temporary, join(this.#folder, `${PREFIX}${tree}`));
+      await writeFileAtomic(join(this.#folder, RULES_FILE), `${this.#store.rules.fingerprint}\n`);
     } catch (error) {
       await rm(temporary, { force: true });
       this.#host.log.info(`no stat data taken from ${indexFile}: ${String(error)}`);
@@ -71,7 +81,8 @@ export class StatCache {
   async open(tree: Oid): Promise<OpenStatCache> {
     await makeFolder(this.#folder);
     const temporary = await this.#temporary();
-    const known = await this.#newest(tree);
+    // Recorded under other rules, a file that did not change can be another blob now: then all are looked at.
+    const known = (await this.#isOfTheseRules()) ? await this.#newest(tree) : undefined;
     try {
       if (known !== undefined) {
         await copyIndex(join(this.#folder, known.name), temporary);
@@ -95,15 +106,28 @@ export class StatCache {
     return new OpenStatCache(this.#host, this.#store, this.#workTree, this.#folder, temporary);
   }
 
-  /** "Assume unchanged" is the user's promise to her own git; here it would hide changes for ever. */
+  /**
+   * "Assume unchanged" and "skip" are the user's promises to her own git; here they would hide changes for ever. What a sparse
+   * checkout leaves out is looked up in her own index each time (`SparsePaths`).
+   */
   async #trustNothing(index: string): Promise<void> {
-    const assumed = splitNul(await this.#git(index, ['ls-files', '-v', '-z']))
-      // A lower-case letter, a space, the path.
-      .filter((record) => record[0] !== undefined && record[0] >= 0x61 && record[0] <= 0x7a)
-      .map((record) => Buffer.concat([record.subarray(2), Buffer.of(0)]));
-    if (assumed.length > 0) {
-      await this.#git(index, ['update-index', '--no-assume-unchanged', '-z', '--stdin'], Buffer.concat(assumed));
-    }
+    const records = splitNul(await this.#git(index, ['ls-files', '-v', '-z']));
+    const marked = (option: string, isMarked: (letter: number) => boolean): Promise<Buffer> | undefined => {
+      const paths = records
+        // A letter, a space, the path.
+        .filter((record) => isMarked(record[0] ?? 0))
+        .map((record) => Buffer.concat([record.subarray(2), Buffer.of(0)]));
+      return paths.length === 0
+        ? undefined
+        : this.#git(index, ['update-index', option, '-z', '--stdin'], Buffer.concat(paths));
+    };
+    await marked('--no-assume-unchanged', (letter) => letter >= 0x61 && letter <= 0x7a);
+    await marked('--no-skip-worktree', (letter) => letter === 0x53 || letter === 0x73);
+  }
+
+  async #isOfTheseRules(): Promise<boolean> {
+    const text = await readTextIfThere(join(this.#folder, RULES_FILE));
+    return text?.trim() === this.#store.rules.fingerprint;
   }
 
   async #temporary(): Promise<string> {
@@ -130,16 +154,23 @@ export class StatCache {
   }
 
   async #git(index: string, args: readonly string[], input?: Buffer): Promise<Buffer> {
-    const result = await this.#host.git.run(
-      [`--git-dir=${this.#store.gitDir}`, `--work-tree=${this.#workTree.root}`, ...args],
-      {
-        cwd: this.#workTree.root,
-        env: { GIT_INDEX_FILE: index },
-        ...(input === undefined ? {} : { input }),
-      },
-    );
+    const result = await this.#host.git.run([...siteOf(this.#store, this.#workTree), ...args], {
+      cwd: this.#workTree.root,
+      env: { GIT_INDEX_FILE: index },
+      ...(input === undefined ? {} : { input }),
+    });
     return result.stdout;
   }
+}
+
+/** The disk of the work tree decides whether names that differ in case are one: a configuration may come from another machine. */
+function siteOf(store: SnapshotStore, workTree: WorkTree): string[] {
+  return [
+    '-c',
+    `core.ignoreCase=${String(workTree.ignoresCase() ?? false)}`,
+    `--git-dir=${store.gitDir}`,
+    `--work-tree=${workTree.root}`,
+  ];
 }
 
 /**
@@ -232,6 +263,7 @@ export class OpenStatCache {
       await this.#keep(tree, edits);
       // After the index: cut off in between, the next look compares more than it has to.
       await writeFileAtomic(join(this.#folder, HEAD_FILE), `${head ?? ''}\n`);
+      await writeFileAtomic(join(this.#folder, RULES_FILE), `${this.#store.rules.fingerprint}\n`);
     } catch (error) {
       this.#host.log.info(`no stat data kept in ${this.#folder}: ${messageOf(error)}`);
     }
@@ -265,15 +297,12 @@ export class OpenStatCache {
   }
 
   async #git(args: readonly string[], signal?: AbortSignal, expect: readonly number[] = [0]): Promise<Buffer> {
-    const result = await this.#host.git.run(
-      [`--git-dir=${this.#store.gitDir}`, `--work-tree=${this.#workTree.root}`, ...args],
-      {
-        cwd: this.#workTree.root,
-        env: { GIT_INDEX_FILE: this.#file },
-        signal,
-        expect,
-      },
-    );
+    const result = await this.#host.git.run([...siteOf(this.#store, this.#workTree), ...args], {
+      cwd: this.#workTree.root,
+      env: { GIT_INDEX_FILE: this.#file },
+      signal,
+      expect,
+    });
     return result.stdout;
   }
 }

@@ -64,6 +64,23 @@ async function refuseWorldWritable(path: string): Promise<void> {
   }
 }
 
+/** Git refuses to copy from what another user owns, and that user could change every snapshot. */
+async function refuseForeignOwner(path: string): Promise<void> {
+  const own = process.geteuid?.();
+  if (own === undefined || !(await exists(path))) {
+    return;
+  }
+  const { uid } = await lstat(path);
+  if (uid !== own) {
+    throw new BulkheadError(
+      'user',
+      'storage-of-another-user',
+      `${path} belongs to another user (uid ${String(uid)}), so it is not used; its snapshots are untouched. Make it yours (chown -R ${String(own)} on the storage), or choose another storage.`,
+      { data: { path, uid } },
+    );
+  }
+}
+
 /** Reads which repository a storage belongs to; null when it is no storage yet. */
 export async function readStorageOwner(root: string): Promise<string | null> {
   const file = join(root, STORAGE_FILE);
@@ -106,7 +123,7 @@ export async function readStorageOwner(root: string): Promise<string | null> {
 /**
  * Opens a storage for a repository, making its folders when asked to.
  * @returns null when there is none and `create` is false
- * @throws BulkheadError `storage-relative`, `storage-world-writable`, `storage-of-another-repository`, or of kind `io`
+ * @throws BulkheadError `storage-relative`, `storage-world-writable`, `storage-of-another-repository`, `storage-of-another-user`, or of kind `io`
  */
 export async function openStorage(options: {
   readonly root: string;
@@ -142,6 +159,9 @@ export async function openStorage(options: {
   }
   await makeFolder(root);
   await refuseWorldWritable(root);
+  for (const folder of [root, join(root, 'snapshots.git'), join(root, 'donor.git')]) {
+    await refuseForeignOwner(folder);
+  }
   const storage = storageAt(
     root,
     options.sessionsRoot === null ? null : join(options.sessionsRoot, root.split(/[\\/]/).at(-1) ?? 'bulkhead'),

@@ -42,7 +42,8 @@ async function realFolder(folder: string): Promise<string> {
 
 /**
  * Finds the repository around a folder, with the user's own git and rules.
- * @throws BulkheadError `not-a-repository`, `bare-repository`, `home-refused`, `root-refused`, `unsafe-repository`, `not-a-folder`, `partial-clone`
+ * @throws BulkheadError `not-a-repository`, `bare-repository`, `home-refused`, `root-refused`, `unsafe-repository`, `not-a-folder`, `partial-clone`,
+ * `repository-too-new`, `work-tree-elsewhere`
  */
 export async function openUserRepository(host: Host, folder: string): Promise<UserRepository> {
   const start = await realFolder(folder);
@@ -63,18 +64,7 @@ export async function openUserRepository(host: Host, folder: string): Promise<Us
     );
   }
   const config = await readEffectiveConfig(host.git, root);
-  if (
-    lastValue(config, 'extensions.partialclone') !== undefined ||
-    [...config.keys()].some(
-      (key) => /^remote\..*\.promisor$/.test(key) && parseBoolean(lastValue(config, key)) === true,
-    )
-  ) {
-    throw refusal(
-      'partial-clone',
-      'This repository is a partial clone: objects are missing that its copies could not fetch. Run `git fetch --unshallow --refetch` without a filter, or use a full clone.',
-      root,
-    );
-  }
+  refusePartialClone(config, root);
   return {
     root,
     gitDir: await realpath(facts.gitDir),
@@ -83,6 +73,30 @@ export async function openUserRepository(host: Host, folder: string): Promise<Us
     shallow: facts.shallow,
     config,
   };
+}
+
+/** Objects that are missing come from a remote when somebody asks for them; we have no network, and our copies could not be whole. */
+function refusePartialClone(config: EffectiveConfig, root: string): void {
+  const remotes = [...config.keys()].flatMap((key) => {
+    const name = /^remote\.(.+)\.promisor$/s.exec(key)?.[1];
+    return name !== undefined && parseBoolean(lastValue(config, key)) === true ? [name] : [];
+  });
+  const named = lastValue(config, 'extensions.partialclone');
+  const remote = named ?? remotes[0];
+  if (remote === undefined) {
+    return;
+  }
+  const steps = [
+    `git fetch --refetch --no-filter ${remote}`,
+    `git config --unset remote.${remote}.promisor`,
+    `git config --unset remote.${remote}.partialclonefilter`,
+    ...(named === undefined ? [] : ['git config --unset extensions.partialclone']),
+  ];
+  throw refusal(
+    'partial-clone',
+    `This repository is a partial clone: it fetches file contents from "${remote}" when they are asked for, and a session could be without them. Nothing was made. To make it whole (git 2.36 or newer): ${steps.join(' && ')}`,
+    root,
+  );
 }
 
 interface Facts {
@@ -94,37 +108,22 @@ interface Facts {
 }
 
 async function describe(host: Host, folder: string): Promise<Facts> {
-  const options = { cwd: folder, asUser: true, expect: [0, 128] };
-  const questions = [
-    '--is-bare-repository',
-    '--is-inside-work-tree',
-    '--absolute-git-dir',
-    '--git-common-dir',
-    '--show-object-format',
-    '--is-shallow-repository',
-  ];
-  const result = await host.git.run(['rev-parse', ...questions], options);
-  const lines = result.stdout.toString('utf8').split('\n');
+  const asked = { cwd: folder, asUser: true };
+  const result = await host.git.run(
+    [
+      'rev-parse',
+      '--is-bare-repository',
+      '--is-inside-work-tree',
+      '--show-object-format',
+      '--is-shallow-repository',
+      '--is-inside-git-dir',
+    ],
+    { ...asked, expect: [0, 128] },
+  );
   if (result.code !== 0) {
-    if (/dubious ownership|unsafe repository/.test(result.stderr)) {
-      throw refusal(
-        'unsafe-repository',
-        `Git refuses ${folder} because it belongs to another user. If you trust it: git config --global --add safe.directory ${folder}`,
-        folder,
-      );
-    }
-    if (/not a git repository/i.test(result.stderr)) {
-      throw refusal(
-        'not-a-repository',
-        `${folder} is not inside a git repository. Run \`git init\` there, or open another folder.`,
-        folder,
-      );
-    }
-    throw new GitError('git-exited', `git cannot read the repository at ${folder}: ${result.stderr.trim()}`, {
-      data: { stderr: result.stderr },
-    });
+    throw unreadable(host, folder, result.stderr);
   }
-  const [bare, inside, gitDir = '', commonDir = '', format, shallow] = lines;
+  const [bare, inside, format, shallow, insideGit] = result.stdout.toString('utf8').split('\n');
   if (bare === 'true') {
     throw refusal(
       'bare-repository',
@@ -132,17 +131,85 @@ async function describe(host: Host, folder: string): Promise<Facts> {
       folder,
     );
   }
-  if (inside !== 'true') {
+  if (insideGit === 'true') {
     throw refusal('not-a-repository', `${folder} lies inside a .git folder. Open the work tree instead.`, folder);
   }
-  const root = await host.git.text(['rev-parse', '--show-toplevel'], { cwd: folder, asUser: true });
+  // One by one: a path may hold a line feed.
+  const path = (question: string): Promise<string> => host.git.text(['rev-parse', question], asked);
+  if (inside !== 'true') {
+    const elsewhere = await host.git.text(['config', '--get', 'core.worktree'], { ...asked, expect: [0, 1] });
+    throw refusal(
+      'work-tree-elsewhere',
+      `The repository at ${folder} has its work tree elsewhere (core.worktree is ${elsewhere}), so the files here are not its own. Open a folder of that work tree, with a .git of its own that leads to the repository, or unset core.worktree.`,
+      folder,
+    );
+  }
   return {
-    root,
-    gitDir,
-    commonDir: resolve(folder, commonDir),
+    root: await path('--show-toplevel'),
+    gitDir: await path('--absolute-git-dir'),
+    commonDir: resolve(folder, await path('--git-common-dir')),
     format: format === 'sha256' ? 'sha256' : 'sha1',
     shallow: shallow === 'true',
   };
+}
+
+/** What git says when it does not open a repository, in words that say what to do. */
+function unreadable(host: Host, folder: string, stderr: string): BulkheadError {
+  if (/dubious ownership|unsafe repository/.test(stderr)) {
+    // Git's own line quotes the path for a shell.
+    const remedy =
+      /^\s*(git config --global --add safe\.directory .+)$/m.exec(stderr)?.[1] ??
+      `git config --global --add safe.directory '${folder}'`;
+    return refusal(
+      'unsafe-repository',
+      `Git refuses ${folder} because it belongs to another user. Nothing was made. If you trust it: ${remedy}`,
+      folder,
+    );
+  }
+  if (/unknown repository extension|Expected git repo version/i.test(stderr)) {
+    const found = /extensions? found:\s*(.+)/is.exec(stderr)?.[1]?.trim().replace(/\s+/g, ', ');
+    return refusal(
+      'repository-too-new',
+      `${folder} uses ${found === undefined ? 'a format' : `the extension ${found}`} that git ${host.git.version.text} does not know. Nothing was made. Update git, or set bulkhead.git.path to a newer one.`,
+      folder,
+    );
+  }
+  if (/not a git repository/i.test(stderr)) {
+    return refusal(
+      'not-a-repository',
+      `${folder} is not inside a git repository. Run \`git init\` there, or open another folder.`,
+      folder,
+    );
+  }
+  return new GitError('git-exited', `git cannot read the repository at ${folder}: ${stderr.trim()}`, {
+    data: { stderr },
+  });
+}
+
+/** A host whose git works in this repository although somebody else owns it: the user's own git, which knows what she trusts, did so before. */
+export async function trustingHost(
+  host: Host,
+  repository: Pick<UserRepository, 'root' | 'gitDir' | 'commonDir'>,
+): Promise<Host> {
+  const folders = [...new Set([repository.root, repository.gitDir, repository.commonDir])];
+  const own = process.geteuid?.();
+  const owners = await Promise.all(folders.map(ownerOf));
+  // Where nobody can tell (Windows), git is told all the same.
+  return own === undefined || owners.some((owner) => owner !== undefined && owner !== own)
+    ? { ...host, git: host.git.trusting(folders) }
+    : host;
+}
+
+/** Undefined when it is not there: a submodule that is not checked out. */
+async function ownerOf(folder: string): Promise<number | undefined> {
+  try {
+    return (await lstat(folder)).uid;
+  } catch (error) {
+    if (isAbsent(error)) {
+      return undefined;
+    }
+    throw ioError('look at', folder, error);
+  }
 }
 
 /**

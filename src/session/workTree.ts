@@ -74,6 +74,22 @@ export class WorkTree {
       : Buffer.concat([this.#rootBytes, Buffer.from('/'), pathBytes(path)]);
   }
 
+  /** Whether names that differ in case only are one name on this disk; undefined where its `.git` is gone, so that nobody can tell. */
+  ignoresCase(): boolean | undefined {
+    const inode = (name: string): bigint | undefined => {
+      try {
+        return lstatSync(`${this.root}/${name}`, { bigint: true, throwIfNoEntry: false })?.ino;
+      } catch (error) {
+        if (isAbsent(error)) {
+          return undefined;
+        }
+        throw ioError('look at', this.root, error);
+      }
+    };
+    const own = inode('.git');
+    return own === undefined ? undefined : own === inode('.GIT');
+  }
+
   /** Whether the work tree itself is there. */
   isThere(): boolean {
     try {
@@ -199,6 +215,25 @@ export class WorkTree {
     } finally {
       closeSync(descriptor);
     }
+  }
+
+  /** Opens a file for reading; undefined when there is none. The caller closes it. */
+  openFile(path: RepoPath): number | undefined {
+    let descriptor: number;
+    try {
+      descriptor = openSync(this.fsPath(path), constants.O_RDONLY | NO_FOLLOW | NON_BLOCK);
+    } catch (error) {
+      if (isAbsent(error) || ['ELOOP', 'EMLINK', 'ENXIO'].includes(errnoOf(error) ?? '')) {
+        return undefined;
+      }
+      throw ioError('read', visiblePath(path), error);
+    }
+    const stats = fstatSync(descriptor);
+    if (stats.isFile() && this.#placeOf(descriptor, path, stats) === 'here') {
+      return descriptor;
+    }
+    closeSync(descriptor);
+    return undefined;
   }
 
   /** Whether an open descriptor is the file at this very path, reached through no link. */

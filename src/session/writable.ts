@@ -4,6 +4,7 @@ import { foldedName, parentPath, pathProblem, type RepoPath, uncheckedRepoPath, 
 import { kindOfMode, parseTree } from '../core/treeObject';
 import type { TreeChange } from '../core/treeDiff';
 import type { SnapshotStore } from './snapshotStore';
+import type { WorkTree } from './workTree';
 
 /** Longer names are on none of the file systems that people use: bytes on Linux, UTF-16 units on macOS and Windows. */
 const LONGEST_NAME = 255;
@@ -17,6 +18,7 @@ const LONGEST_NAME = 255;
  */
 export async function requireWritable(
   store: SnapshotStore,
+  workTree: WorkTree,
   tree: Oid | null,
   changes: readonly TreeChange[],
 ): Promise<void> {
@@ -49,14 +51,14 @@ export async function requireWritable(
       }
     }
   }
-  if (store.rules.ignoreCase) {
+  if (workTree.ignoresCase() ?? store.rules.ignoreCase) {
     const clash = clashAmong(written) ?? (tree === null ? undefined : await clashInTree(store, tree, written));
     if (clash !== undefined) {
       const [a, b] = clash.map((path) => visiblePath(path));
       throw new BulkheadError(
         'refused',
         'names-clash',
-        `${a ?? ''} and ${b ?? ''} are one file here, because core.ignoreCase is set. Nothing was written. If this disk tells capital letters apart, set core.ignoreCase to false.`,
+        `${a ?? ''} and ${b ?? ''} are one file here, because this disk does not tell them apart. Nothing was written.`,
         { data: { paths: [a, b] } },
       );
     }

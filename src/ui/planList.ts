@@ -125,6 +125,8 @@ function keepText(l10n: Localizer, reason: KeepReason): string {
       return l10n.t('left out');
     case 'name-not-allowed':
       return l10n.t('its name is not allowed here');
+    case 'outside-sparse-checkout':
+      return l10n.t('outside the sparse checkout');
   }
 }
 

@@ -5,7 +5,7 @@ import { WORKSPACE, type RemovalPreflight, type Session } from '../session/api';
 import type { Bulkhead } from '../session/bulkhead';
 import type { CommandHandlers } from './commandIds';
 import { filesText, sessionName } from './labels';
-import { ask, tell } from './messages';
+import { ask, tell, warn } from './messages';
 import { askSessionName, withProgress } from './prompts';
 import { removalWarnings } from './removalText';
 import type { Repositories } from './repositories';
@@ -127,6 +127,7 @@ async function newSession(
   if (start === undefined) {
     return;
   }
+  const notices: string[] = [];
   const session = await withProgress(vscode.l10n.t('Creating a session'), async (progress, signal) => {
     const bulkhead = await services.repositories.ensure(repository);
     return bulkhead.createSession({
@@ -136,9 +137,13 @@ async function newSession(
       onProgress: (step, share) => {
         progress.report(step, share);
       },
+      onNotice: (text) => notices.push(text),
       signal,
     });
   });
+  for (const notice of notices) {
+    void warn(notice);
+  }
   const current = services.repositories.all.find((candidate) => candidate.root === repository.root) ?? repository;
   await services.reveal(current, session);
   const newWindow = vscode.l10n.t('Open in New Window');

@@ -1,5 +1,15 @@
 import assert from 'node:assert/strict';
-import { chmodSync, lstatSync, openSync, closeSync, readdirSync, readFileSync, writeSync, rmSync } from 'node:fs';
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  closeSync,
+  readdirSync,
+  readFileSync,
+  writeSync,
+  rmSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { encodeLoose } from '../../src/core/looseObject';
 import type { Session } from '../../src/session/api';
@@ -121,6 +131,34 @@ describe('objects that clones share', function () {
       patch(file, Buffer.alloc(64), 1100);
     }
     await nobodyElseIsPoisoned();
+  });
+
+  it('do not poison the submodules of the next clone either', async () => {
+    const library = repo(join(world.folder, 'library')).file('Makefile', GOOD).commit('library');
+    world.repo.submodule('lib', library.dir).commit('with a submodule');
+    bulkhead = await world.open();
+    const session = await newSession();
+    const oid = gitLine(['hash-object', '--stdin'], world.repo.dir, { input: GOOD });
+    const file = join('objects', oid.slice(0, 2), oid.slice(2));
+    patch(join(cloneOf(session), '.git', 'modules', 'lib', file), encodeLoose('blob', Buffer.from(EVIL)));
+    const shared = join(donor(), 'modules', 'lib');
+    assert.equal(gitLine(['cat-file', 'blob', oid], shared), EVIL.trim());
+    const next = await newSession();
+    assert.equal(read(cloneOf(next), 'lib/Makefile'), GOOD);
+    fsck(shared);
+    fsck(join(cloneOf(next), '.git', 'modules', 'lib'));
+    fsck(join(world.repo.dir, '.git', 'modules', 'lib'));
+    assert.ok(
+      world.warnings.some((text) => text.includes('copied anew')),
+      world.warnings.join('\n'),
+    );
+  });
+
+  it('are copied although a rival has left a folder in their place that holds none', async () => {
+    bulkhead = await world.open();
+    mkdirSync(join(donor(), 'modules'), { recursive: true });
+    assert.equal(read(cloneOf(await newSession()), 'Makefile'), GOOD);
+    fsck(donor());
   });
 
   it('may be overwritten in a clone, all of them, and nobody loses a snapshot', async () => {

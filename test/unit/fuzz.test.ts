@@ -437,7 +437,7 @@ describe('every parser', () => {
       assert.ok(head === undefined || head.kind === 'unknown' || head.oid === null || isOid(head.oid));
       mkdirSync(join(folder, 'nested'), { recursive: true });
       writeFileSync(join(folder, 'nested', '.git'), fuzzer.bytes(pointers));
-      accepts('readNestedHead', round, () => readNestedHead(join(folder, 'nested'), folder));
+      accepts('readNestedHead', round, () => readNestedHead(join(folder, 'nested'), [folder]));
       assert.equal(isPlainGitFolder(join(folder, 'nested', '.git')), false);
       const json = fuzzer.bytes(jsons);
       writeFileSync(join(folder, 'session.json'), json);
