@@ -32,6 +32,15 @@ describe('command line: session', function () {
     assert.equal(start?.trigger, 'start');
   });
 
+  it('says on stderr what could not be brought along, and makes the session all the same', async () => {
+    const world = new CliWorld();
+    writeFileSync(join(world.repo.dir, 'large.dat'), Buffer.alloc(11 * 1024 * 1024));
+    const run = await world.run(['session', 'new', '--carry-uncommitted', '--json']);
+    assert.equal(run.code, 0);
+    assert.match(run.stderr, /Not carried over.*bulkhead\.snapshot\.maxFileSize: 1 file \(large\.dat\)/);
+    assert.deepEqual(Object.keys(JSON.parse(run.stdout) as object), SHAPE);
+  });
+
   it('keeps the user’s .git as it is', async () => {
     const world = new CliWorld();
     const before =

@@ -217,7 +217,7 @@ export const testSteps: readonly Step[] = [
   build,
   buildTests,
   unit,
-  mocha('engine', ['out/test/engine/!(hostile*|sharedObjects).test.js'], { needs: ['build'], timeoutMs: 15 * 60_000 }),
+  mocha('engine', ['out/test/engine/!(hostile*|sharedObjects).test.js'], { needs: ['build'], timeoutMs: 20 * 60_000 }),
   mocha('attacks', ['out/test/engine/{hostile*,sharedObjects}.test.js'], {
     needs: ['build'],
     testTimeoutMs: 60_000,
