@@ -146,7 +146,7 @@ describe('content that git converts', function () {
   it('takes the place of a folder that was converted from before', async () => {
     world = new EngineWorld((folder) =>
       repo(folder)
-        .file('.gitattributes', '* filter=upper\n')
+        .file('.gitattributes', '/a filter=upper\n/a/** filter=upper\n')
         .config('filter.upper.clean', UPPER)
         .file('a/b', 'a\n')
         .commit('1'),
