@@ -189,3 +189,38 @@ export async function fsyncRow(world: World): Promise<void> {
     await flushing.bulkhead.shutdown();
   }
 }
+
+/** Saves while the store is being repacked and pruned beside them. */
+export async function maintenanceRow(world: World): Promise<void> {
+  const { bench, files, ours, clone, session, paths } = world;
+  bench.report.next();
+  const quiet = `${OURS}, nothing else`;
+  const busy = `${OURS}, while the store is maintained`;
+  const samples = new Map([quiet, busy].map((who) => [who, new Samples()]));
+  const add = async (who: string): Promise<void> => {
+    const path = paths.edit(clone);
+    samples.get(who)!.add(await timed(() => save(ours.bulkhead, session.id, [path])));
+  };
+  let packed = 0;
+  for (let round = 1; round <= 4; round++) {
+    bench.say(`maintenance, round ${round} of 4`);
+    // Something to pack: the blobs and trees of a burst.
+    const burst = new Set(Array.from({ length: Math.min(1000, files) }, () => paths.edit(clone)));
+    await save(ours.bulkhead, session.id, [...burst]);
+    for (let time = 0; time < 40; time++) await add(quiet);
+    let isDone = false;
+    const maintenance = ours.bulkhead.maintain().then((result) => {
+      isDone = true;
+      packed += result.before.loose - result.after.loose;
+    });
+    while (!isDone) await add(busy);
+    await maintenance;
+  }
+  if (packed <= 0) throw new Error('Nothing was packed');
+  bench.report.table('one saved file while the store is maintained', files, samples);
+  bench.report.note(
+    'maintenance',
+    files,
+    `p95 ${samples.get(busy)!.p95.toFixed(1)} ms against ${samples.get(quiet)!.p95.toFixed(1)} ms; ${packed} objects were packed`,
+  );
+}

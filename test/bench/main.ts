@@ -6,7 +6,7 @@ import { cacheFolder, inRoot } from '../scripts/project';
 import { sharedHome } from '../support/environment';
 import { gitLine } from '../support/git';
 import { runFolder } from './fixtures';
-import { fsyncRow, largeFileRow, renameRow, togetherRow } from './changeRows';
+import { fsyncRow, largeFileRow, maintenanceRow, renameRow, togetherRow } from './changeRows';
 import { contentionRow, listRow } from './manyRows';
 import { save } from './ours';
 import { type Options, readOptions, type Row, USAGE } from './options';
@@ -55,7 +55,7 @@ async function main(): Promise<void> {
     const wants = (...rows: Row[]): boolean => rows.some((row) => options.rows.has(row));
     const isSmallest = files === options.sizes[0];
     const perSize = wants('save', 'processes', 'memory', 'session', 'restore', 'reconcile', 'burst', 'cli');
-    if (!perSize && !(isSmallest && wants('contention', 'list', 'large', 'together', 'fsync'))) continue;
+    if (!perSize && !(isSmallest && wants('contention', 'list', 'large', 'together', 'fsync', 'maintenance'))) continue;
     await inWorld(bench, 'nested', files, async (world) => {
       if (wants('save')) await saveRow(world, times);
       if (wants('processes')) await processesRow(world, world.session.id, world.clone, 'once warm');
@@ -66,6 +66,7 @@ async function main(): Promise<void> {
       if (wants('burst')) await burstRow(world);
       if (isSmallest && wants('fsync')) await fsyncRow(world);
       if (isSmallest && wants('large')) await largeFileRow(world);
+      if (isSmallest && wants('maintenance')) await maintenanceRow(world);
       if (wants('session')) await sessionRow(world);
       if (isSmallest && wants('together')) await togetherRow(world);
       if (isSmallest && wants('list')) await listRow(world);

@@ -14,6 +14,7 @@ export const ROWS = [
   'rename',
   'together',
   'fsync',
+  'maintenance',
   'cli',
   'contention',
   'list',

@@ -126,7 +126,9 @@ describe('command line: diff', function () {
 
   it('exits 5 for unknown snapshots, sessions and paths, and 2 for paths outside', async () => {
     assert.equal((await world.failure(5, ['diff', '0123456789'], { cwd: session.path })).code, 'snapshot-not-found');
-    await world.failure(5, ['diff', 'session:nobody'], { cwd: session.path });
+    await world.failure(5, ['diff', 'session:nobody']);
+    // Inside a clone nothing is told of others, not even whether they are there.
+    await world.failure(3, ['diff', 'session:nobody'], { cwd: session.path });
     assert.equal(
       (await world.failure(5, ['diff', first, '--', 'nowhere'], { cwd: session.path })).code,
       'path-not-found',

@@ -250,7 +250,8 @@ describe('sessions in the editor', () => {
       () => {
         save = here.bulkhead.checkpoint({ session: alpha.id, trigger: 'manual', agent: 'user' });
       },
-      (status) => status?.leadsTo === 'locks',
+      // The name of a session that was just made comes a moment later.
+      (status) => status?.leadsTo === 'locks' && status.tooltip.includes('Alpha'),
     );
     assert.equal(waiting?.text, '$(lock) waiting for checkpoint by codex');
     assert.match(waiting.tooltip, /Alpha, held by checkpoint by codex \(process 12 on elsewhere/);
