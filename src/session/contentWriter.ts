@@ -62,10 +62,16 @@ export class ContentWriter {
    * Writes the content of a file that was read.
    * @param tracked reads the blob that the base or HEAD has at this path, for git's rule that line endings of a file
    * committed with CRLF are left alone when nothing but `auto` asks for conversion
+   * @param looked see `RuleFiles.look`
    * @throws GitError `git-process-lost` when a filter fails, or the content is not in the encoding that its attributes name
    */
-  async write(path: RepoPath, bytes: Buffer, tracked: () => Promise<Buffer | undefined>): Promise<Oid> {
-    const attributes = await this.attributes(path);
+  async write(
+    path: RepoPath,
+    bytes: Buffer,
+    tracked: () => Promise<Buffer | undefined>,
+    looked?: Set<string>,
+  ): Promise<Oid> {
+    const attributes = await this.attributes(path, looked);
     if (this.#needsGit(attributes, bytes)) {
       return this.#folder.holding(path, bytes, () => this.#hashObject.write(path));
     }
@@ -124,8 +130,8 @@ export class ContentWriter {
   }
 
   /** The conversions that attributes ask for on a path; asks git only when there are attributes files at all. */
-  async attributes(path: RepoPath): Promise<ConversionAttributes> {
-    const { any, changed } = this.#attributes.look(path);
+  async attributes(path: RepoPath, looked?: Set<string>): Promise<ConversionAttributes> {
+    const { any, changed } = this.#attributes.look(path, looked);
     if (changed) {
       await this.#startAnew();
     }

@@ -86,12 +86,13 @@ export class PathCapture {
   }
 
   async capture(paths: readonly RepoPath[], options: CaptureOptions): Promise<Captured> {
+    const looked = new Set<string>();
     const run = new CaptureRun({
       store: this.#store,
       workTree: this.#workTree,
       content: this.#content,
       capture: options,
-      isIgnored: (path) => this.#isIgnored(path),
+      isIgnored: (path) => this.#isIgnored(path, looked),
       leftOut: await this.#sparse.leftOut(),
       gitFolders: this.#gitFolders,
     });
@@ -133,8 +134,8 @@ export class PathCapture {
   }
 
   /** Only for untracked paths that no link stands above. */
-  async #isIgnored(path: RepoPath): Promise<boolean> {
-    if (this.#ignoreFiles.look(path).changed) {
+  async #isIgnored(path: RepoPath, looked: Set<string>): Promise<boolean> {
+    if (this.#ignoreFiles.look(path, looked).changed) {
       await this.#checkIgnore.stop();
     }
     return this.#checkIgnore.isIgnored(path);
@@ -155,6 +156,12 @@ class CaptureRun {
   readonly #isIgnored: (path: RepoPath) => Promise<boolean>;
   readonly #nested = new Map<RepoPath, boolean>();
   readonly #attributesSettled = new Set<RepoPath>();
+  /** Where attributes were looked for in this run. */
+  readonly #looked = new Set<string>();
+  /** Folders that are reached through no link. What is read is checked again by its descriptor. */
+  readonly #realFolders = new Set<RepoPath>();
+  /** Questions that were asked before their answers are needed. */
+  readonly #ignoredAhead = new Map<RepoPath, Promise<boolean>>();
   readonly #foldersSettled = new Set<RepoPath>();
 
   readonly #leftOut: LeftOut | undefined;
@@ -184,7 +191,7 @@ class CaptureRun {
       await this.#repository(nested);
       return;
     }
-    const { kind, stats } = this.#workTree.look(path);
+    const { kind, stats } = this.#workTree.look(path, this.#realFolders);
     switch (kind) {
       case 'absent':
         await this.#settleFolders(path);
@@ -275,7 +282,7 @@ class CaptureRun {
     const tracked = await this.#trackedEntry(path);
     const isTracked = tracked !== undefined && tracked.mode !== '40000';
     if (!isTracked && !isForced) {
-      if (await this.#isIgnored(path)) {
+      if (await (this.#ignoredAhead.get(path) ?? this.#isIgnored(path))) {
         this.edits.set(path, null);
         return;
       }
@@ -288,7 +295,7 @@ class CaptureRun {
     switch (content.kind) {
       case 'file':
         await this.#convert(path, content.executable, tracked, () =>
-          this.#content.write(path, content.bytes, () => this.#trackedBlob(tracked)),
+          this.#content.write(path, content.bytes, () => this.#trackedBlob(tracked), this.#looked),
         );
         return;
       case 'too-large':
@@ -390,12 +397,19 @@ class CaptureRun {
       this.edits.set(path, { mode: '160000', oid: tracked.oid });
       return;
     }
-    if (tracked === undefined && (await this.#isIgnored(path))) {
+    if (tracked === undefined && (await (this.#ignoredAhead.get(path) ?? this.#isIgnored(path)))) {
       this.edits.set(path, null);
       return;
     }
     const seen = new Set<RepoPath>();
-    for (const { path: child, isAllowed } of this.#workTree.list(path)) {
+    const children = this.#workTree.list(path);
+    if (tracked === undefined) {
+      // Nothing below is tracked either, so git is asked about all of them at once.
+      this.#askAhead(
+        children.filter(({ isAllowed, kind }) => isAllowed && kind !== 'special').map(({ path: child }) => child),
+      );
+    }
+    for (const { path: child, isAllowed } of children) {
       seen.add(child);
       if (!isAllowed) {
         this.skipped.push({ path: child, reason: 'name-not-allowed' });
@@ -416,6 +430,15 @@ class CaptureRun {
         // The tree has a file where a folder stands now; what is recorded below it takes its place.
         this.edits.set(path, null);
       }
+    }
+  }
+
+  #askAhead(paths: readonly RepoPath[]): void {
+    for (const path of paths) {
+      const answer = this.#isIgnored(path);
+      // Told where it is awaited, if it is.
+      answer.catch(() => undefined);
+      this.#ignoredAhead.set(path, answer);
     }
   }
 

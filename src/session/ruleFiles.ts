@@ -24,13 +24,19 @@ export class RuleFiles {
   }
 
   /**
+   * @param looked places that were looked at in the same run of a capture, which need no second look
    * @throws BulkheadError `rule-file-pipe`
    * @returns whether any rule file of the work tree stands above the path, and whether one of them or of those outside is not as it was when last looked at
    */
-  look(path: RepoPath): { readonly any: boolean; readonly changed: boolean } {
+  look(path: RepoPath, looked = new Set<string>()): { readonly any: boolean; readonly changed: boolean } {
     let any = false;
     let changed = false;
     const check = (key: string, file: string | Buffer, path: RepoPath | null): string => {
+      const known = looked.has(key) ? this.#seen.get(key) : undefined;
+      if (known !== undefined) {
+        return known;
+      }
+      looked.add(key);
       const now = signature(file);
       if (now === PIPE && path !== null) {
         throw rulePipe(path);

@@ -107,7 +107,8 @@ export class WorkTree {
     return this.look(path).kind;
   }
 
-  look(path: RepoPath): { readonly kind: FileKind; readonly stats?: Stats } {
+  /** @param folders known to be reached through no link when they were looked at a moment ago; those found to be so are added */
+  look(path: RepoPath, folders = new Set<RepoPath>()): { readonly kind: FileKind; readonly stats?: Stats } {
     let stats: Stats;
     try {
       stats = lstatSync(this.fsPath(path));
@@ -121,8 +122,12 @@ export class WorkTree {
       }
       throw ioError('look at', visiblePath(path), error);
     }
-    if (this.#isBeyondLink(path)) {
-      return { kind: 'beyond-link' };
+    const parent = parentPath(path);
+    if (parent !== '' && !folders.has(parent)) {
+      if (this.#isBeyondLink(path)) {
+        return { kind: 'beyond-link' };
+      }
+      folders.add(parent);
     }
     return { kind: kindOf(stats), stats };
   }

@@ -182,6 +182,22 @@ const OPERATIONS: readonly Operation[] = [
     },
   },
   {
+    name: 'maintenance of the store',
+    work: () => ({ kind: 'maintain' }),
+    check: async (state) => {
+      sameFiles(state);
+      const { session } = state.prepared;
+      const listed = await state.bulkhead.snapshots({ session: session.id });
+      assert.deepEqual(
+        listed.filter(({ damage }) => damage !== null),
+        [],
+      );
+      // A git that is killed may leave what it had half written; the next time goes on and has something to show for it.
+      await state.bulkhead.maintain();
+      assert.deepEqual(await state.bulkhead.snapshots({ session: session.id }), listed);
+    },
+  },
+  {
     name: 'undo',
     work: ({ session }) => ({ kind: 'undo', session: session.id }),
     arrange: async (bulkhead, { session, first }) => {

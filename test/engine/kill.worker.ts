@@ -14,6 +14,7 @@ export type KillWork =
   | { readonly kind: 'remove'; readonly session: string }
   | { readonly kind: 'rename'; readonly session: string; readonly name: string }
   | { readonly kind: 'reset'; readonly session: string }
+  | { readonly kind: 'maintain' }
   /** What the next window does: finishes what was cut off, and may be cut off in it. */
   | { readonly kind: 'recover' };
 
@@ -67,6 +68,9 @@ async function run(bulkhead: Bulkhead, work: KillWork): Promise<void> {
       return;
     case 'rename':
       await bulkhead.renameSession(work.session, work.name);
+      return;
+    case 'maintain':
+      await bulkhead.maintain();
       return;
     case 'recover':
       await bulkhead.recover({ sweep: true });

@@ -14,8 +14,9 @@ import { join } from 'node:path';
 import { git, gitLine, tryGit } from '../support/git';
 import { locate } from '../support/bytePath';
 import { awkwardRepo, repo, type RepoBuilder } from '../support/repo';
-import { filesOfTree } from '../support/snapshotTree';
 import { SeededRandom } from '../support/seededRandom';
+import { filesOfTree } from '../support/snapshotTree';
+import { sample, seed } from '../support/soak';
 import { temporaryFolder } from '../support/temporary';
 import { longRunning, singleRuns } from './filterDrivers';
 import { type Kind, liveThrough, namesIn } from './kindStory';
@@ -525,11 +526,18 @@ const KINDS: readonly Kind[] = [
   },
 ];
 
+/** So many kinds are taken in an ordinary run, others each time; all of them in a soak, or when one is asked for by its seed. */
+const CHOSEN = sample(14, KINDS.length);
+
 describe('every kind of repository works', () => {
-  for (const kind of KINDS) {
+  const random = new SeededRandom(seed());
+  const left = [...KINDS];
+  const chosen = Array.from({ length: CHOSEN }, () => left.splice(random.integer(0, left.length - 1), 1)).flat();
+  console.log(`      ${String(CHOSEN)} of ${String(KINDS.length)} kinds (BULKHEAD_SOAK=1 for all)`);
+  for (const kind of chosen) {
     it(kind.name, async function () {
       // Each is a whole life, with a hundred runs of git.
-      this.timeout(process.env['BULKHEAD_SOAK'] === undefined ? 60_000 : 900_000);
+      this.timeout(sample(60_000, 900_000));
       const missing = kind.unless?.();
       if (missing !== undefined) {
         console.log(`      skipped: ${kind.name}, because ${missing}`);

@@ -207,6 +207,19 @@ const hostSuite: Step = {
   },
 };
 
+const ATTACKS = ['hostile*', 'sharedObjects'];
+const FAULTS = ['damage*', 'doctor', 'faults*', 'kill', 'maintenance', 'manyWriters', 'recovery'];
+const KINDS = ['kinds*', 'randomEdits'];
+
+/** A part of the tests of the engine: real git, real processes, on machines that may be busy. */
+function engine(name: string, pattern: string): Step {
+  return mocha(name, [`out/test/engine/${pattern}`], {
+    needs: ['build'],
+    testTimeoutMs: 60_000,
+    timeoutMs: 15 * 60_000,
+  });
+}
+
 export const testSteps: readonly Step[] = [
   prettier,
   types,
@@ -217,13 +230,12 @@ export const testSteps: readonly Step[] = [
   build,
   buildTests,
   unit,
-  mocha('engine', ['out/test/engine/!(hostile*|sharedObjects).test.js'], { needs: ['build'], timeoutMs: 20 * 60_000 }),
-  mocha('attacks', ['out/test/engine/{hostile*,sharedObjects}.test.js'], {
-    needs: ['build'],
-    testTimeoutMs: 60_000,
-    timeoutMs: 5 * 60_000,
-  }),
-  mocha('command line', ['out/test/cli/**/*.test.js'], { needs: ['build'] }),
+  // The longest first, and in parts, so that both cores have something to do until the end.
+  engine('engine', `!(${[...ATTACKS, ...FAULTS, ...KINDS].join('|')}).test.js`),
+  engine('faults', `{${FAULTS.join(',')}}.test.js`),
+  engine('kinds', `{${KINDS.join(',')}}.test.js`),
+  engine('attacks', `{${ATTACKS.join(',')}}.test.js`),
+  mocha('command line', ['out/test/cli/**/*.test.js'], { needs: ['build'], timeoutMs: 8 * 60_000 }),
   manifest,
   mocha('rules', ['out/test/lint/{layers,lint}.test.js'], { testTimeoutMs: 60_000 }),
   tool('package', ['--disable-warning=MODULE_TYPELESS_PACKAGE_JSON', 'test/scripts/package.ts', '--no-build'], {
