@@ -208,12 +208,12 @@ export async function maintenanceRow(world: World): Promise<void> {
     const burst = new Set(Array.from({ length: Math.min(1000, files) }, () => paths.edit(clone)));
     await save(ours.bulkhead, session.id, [...burst]);
     for (let time = 0; time < 40; time++) await add(quiet);
-    let isDone = false;
+    const state = { isDone: false };
     const maintenance = ours.bulkhead.maintain().then((result) => {
-      isDone = true;
+      state.isDone = true;
       packed += result.before.loose - result.after.loose;
     });
-    while (!isDone) await add(busy);
+    while (!state.isDone) await add(busy);
     await maintenance;
   }
   if (packed <= 0) throw new Error('Nothing was packed');
