@@ -41,7 +41,7 @@ export function sharedHome(): OwnHome {
 /** An environment with nothing of the person who runs the tests but what a process needs to start. */
 export function cleanEnvironment(overrides: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
   const kept: NodeJS.ProcessEnv = {};
-  for (const name of ['PATH', 'TMPDIR', 'TEMP', 'TMP', 'SystemRoot', 'COMSPEC', 'PATHEXT']) {
+  for (const name of ['PATH', 'TMPDIR', 'TEMP', 'TMP', 'SystemRoot', 'COMSPEC', 'PATHEXT', 'NODE_COMPILE_CACHE']) {
     if (process.env[name] !== undefined) {
       kept[name] = process.env[name];
     }
