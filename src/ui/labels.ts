@@ -204,16 +204,17 @@ export function snapshotLabel(snapshot: Snapshot): string {
     : subject.replace(/[^\s…(][^\s(]*\/(?=[^/\s])/, '…/');
 }
 
+const SAID_BY_SUBJECT: ReadonlySet<string> = new Set(['start', 'manual', 'final', 'before-restore', 'before-apply']);
+
 /** Rows are narrow: what the row says already, or what nobody knows, is left out. */
 export function snapshotDescription(context: TextContext, snapshot: Snapshot): string {
   const { l10n, now } = context;
-  const named = snapshot.trigger === 'start' || snapshot.trigger === 'manual' || snapshot.trigger === 'final';
   return [
     snapshot.damage === null ? '' : l10n.t('damaged'),
     ageText(l10n, snapshot.time, now),
     linesText(snapshot.added, snapshot.deleted),
     snapshot.agent === UNKNOWN_AGENT ? '' : agentText(l10n, snapshot.agent),
-    named ? '' : triggerText(l10n, snapshot.trigger),
+    SAID_BY_SUBJECT.has(snapshot.trigger) ? '' : triggerText(l10n, snapshot.trigger),
   ]
     .filter((part) => part !== '')
     .join(SEPARATOR);
