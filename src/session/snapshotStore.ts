@@ -7,7 +7,7 @@ import { emptyTreeOid, type ObjectFormat, type Oid } from '../core/objectId';
 import { parseCommit, type ParsedCommit } from '../core/commitObject';
 import type { RepoPath } from '../core/repoPath';
 import { diffTrees, type TreeChange } from '../core/treeDiff';
-import { findEntry, type TreeEntry } from '../core/treeObject';
+import type { TreeEntry } from '../core/treeObject';
 import { CatFile, type GitObject } from '../git/catFile';
 import { formatConfig, type ConfigSection } from '../git/configFile';
 import { LooseObjects } from '../git/looseObjects';
@@ -20,6 +20,7 @@ import type { Host } from './host';
 import { LeftRefLocks } from './leftRefLocks';
 import { ownedName } from './ownedNames';
 import type { Storage } from './storage';
+import { TreeIndex } from './treeIndex';
 import type { UserRepository } from './userRepository';
 
 const TREE_CACHE_BYTES = 24 * 1024 * 1024;
@@ -56,6 +57,7 @@ export class SnapshotStore {
   readonly reader: CatFile;
   readonly #host: Host;
   readonly #trees = new Map<Oid, Buffer>();
+  readonly #index: TreeIndex;
   #treeBytes = 0;
   readonly #leftLocks: LeftRefLocks;
   readonly #updaters = new Map<string, UpdateRef>();
@@ -67,6 +69,7 @@ export class SnapshotStore {
     this.format = format;
     this.rules = rules;
     this.objects = new LooseObjects({ objectsFolder: join(gitDir, 'objects'), format, fsync: host.settings.fsync });
+    this.#index = new TreeIndex(format);
     this.reader = new CatFile(host.git, gitDir);
     const empty = Buffer.alloc(0);
     this.#trees.set(emptyTreeOid(format), empty);
@@ -162,7 +165,7 @@ export class SnapshotStore {
     let oid = tree;
     const names = path.split('/');
     for (const [index, name] of names.entries()) {
-      const found = findEntry(await this.tree(oid), name, this.format);
+      const found = this.#index.find(oid, await this.tree(oid), name);
       if (found === undefined || index === names.length - 1) {
         return found;
       }

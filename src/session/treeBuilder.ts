@@ -95,11 +95,11 @@ async function editEntry(store: SnapshotStore, raw: Buffer, name: string, node: 
     // A file stands there: whatever is said of paths below it is out of date.
     return node.edit;
   }
-  const existing = findEntry(raw, name, store.format);
-  const below = node.edit === undefined && existing?.mode === '40000' ? existing.oid : null;
-  if (node.children.size === 0) {
+  if (node.edit === null && node.children.size === 0) {
     return null;
   }
+  const existing = findEntry(raw, name, store.format);
+  const below = node.edit === undefined && existing?.mode === '40000' ? existing.oid : null;
   const oid = await editFolder(store, below, node);
   if (oid !== null) {
     return { mode: '40000', oid };
