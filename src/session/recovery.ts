@@ -2,6 +2,7 @@ import { BulkheadError, type ErrorKind, messageOf } from '../base/errors';
 import { parseHolder, SAVE_LOCK_CAP_MS } from '../core/holder';
 import type { Intent, RestoreIntent } from '../core/intent';
 import { visiblePath } from '../core/repoPath';
+import { STORE_CLAIM } from '../core/refName';
 import { isSessionRef, WORKSPACE_ID } from '../core/sessionId';
 import type { Recovered, SessionRef } from './api';
 import type { ApplyService } from './applyService';
@@ -97,7 +98,8 @@ export class Recovery {
     });
     await this.#quietly('claims', async () => {
       for (const { session, record } of await this.#claims.list()) {
-        if (!isSessionRef(session) || (await livenessOfHolder(record)) !== 'dead') {
+        const isOurs = isSessionRef(session) || session === STORE_CLAIM;
+        if (!isOurs || (await livenessOfHolder(record)) !== 'dead') {
           continue;
         }
         // Taking one over and giving it back is all that a dead holder's claim needs; a living one's is not to be had.
