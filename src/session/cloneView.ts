@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { BulkheadError } from '../base/errors';
@@ -7,6 +6,7 @@ import { formatConfig } from '../git/configFile';
 import { holdsOwnObjects, isPlainGitFolder } from '../git/headFile';
 import { makeFolder, readTextIfThere, writeFileAtomic } from './files';
 import type { Host } from './host';
+import { ownedName } from './ownedNames';
 import type { SnapshotStore } from './snapshotStore';
 
 /** What is looked at of an agent's repository. */
@@ -31,7 +31,7 @@ export async function withCloneView<T>(
 ): Promise<T> {
   requirePlain(clone);
   const creating = join(dirname(store.gitDir), 'creating');
-  const view = join(creating, `view-${randomBytes(8).toString('hex')}`);
+  const view = join(creating, await ownedName('view'));
   try {
     await makeFolder(join(view, 'objects', 'info'));
     await makeFolder(join(view, 'refs'));
