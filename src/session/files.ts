@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { lstat, mkdir, open, readFile, rename, unlink } from 'node:fs/promises';
+import { lstat, mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isAbsent, ioError } from '../base/errors';
 
@@ -62,5 +62,17 @@ export async function isRealFolder(path: string): Promise<boolean> {
       return false;
     }
     throw ioError('look at', path, error);
+  }
+}
+
+/** Names in a folder; none when it is not there. @throws BulkheadError of kind `io` */
+export async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if (isAbsent(error)) {
+      return [];
+    }
+    throw ioError('open', folder, error);
   }
 }

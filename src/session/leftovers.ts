@@ -1,6 +1,7 @@
-import { lstat, readdir, rm } from 'node:fs/promises';
+import { lstat, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isAbsent, ioError } from '../base/errors';
+import { namesIn } from './files';
 import type { Host } from './host';
 import { livenessOfOwner } from './ownedNames';
 import type { Storage } from './storage';
@@ -40,17 +41,6 @@ export async function sweepLeftovers(
 async function isLeft(host: Host, name: string, path: string): Promise<boolean> {
   const owner = await livenessOfOwner(name);
   return owner === 'dead' || (owner === 'unknown' && (await isOld(host, path)));
-}
-
-async function namesIn(folder: string): Promise<string[]> {
-  try {
-    return await readdir(folder);
-  } catch (error) {
-    if (isAbsent(error)) {
-      return [];
-    }
-    throw ioError('open', folder, error);
-  }
 }
 
 async function isOld(host: Host, path: string): Promise<boolean> {

@@ -1,8 +1,7 @@
-import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isAbsent, ioError } from '../base/errors';
 import { isOid, type Oid } from '../core/objectId';
 import { CancelledError, endOfStderr } from '../git/gitError';
+import { namesIn } from './files';
 import type { Host } from './host';
 import type { SnapshotStore } from './snapshotStore';
 
@@ -65,11 +64,11 @@ function suspects(line: string): string[] {
 async function corruptLoose(store: SnapshotStore, signal: AbortSignal | undefined): Promise<Map<Oid, string>> {
   const objects = join(store.gitDir, 'objects');
   const found = new Map<Oid, string>();
-  for (const folder of (await names(objects)).filter((name) => /^[0-9a-f]{2}$/.test(name))) {
+  for (const folder of (await namesIn(objects)).filter((name) => /^[0-9a-f]{2}$/.test(name))) {
     if (signal?.aborted === true) {
       throw new CancelledError();
     }
-    for (const file of await names(join(objects, folder))) {
+    for (const file of await namesIn(join(objects, folder))) {
       const oid = `${folder}${file}`;
       if (isOid(oid, store.format)) {
         const state = store.objects.check(oid);
@@ -80,15 +79,4 @@ async function corruptLoose(store: SnapshotStore, signal: AbortSignal | undefine
     }
   }
   return found;
-}
-
-async function names(folder: string): Promise<string[]> {
-  try {
-    return await readdir(folder);
-  } catch (error) {
-    if (isAbsent(error)) {
-      return [];
-    }
-    throw ioError('open', folder, error);
-  }
 }

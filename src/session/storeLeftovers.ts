@@ -1,6 +1,7 @@
 import { lstat, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ioError, isAbsent } from '../base/errors';
+import { namesIn } from './files';
 
 /** No living git leaves a temporary file or a lock untouched for so long, in milliseconds. */
 export const LEFTOVER_AGE_MS = 3_600_000;
@@ -24,11 +25,11 @@ export async function findLeftovers(gitDir: string, now: number): Promise<readon
       found.push(leftover);
     }
   };
-  for (const name of await names(objects)) {
+  for (const name of await namesIn(objects)) {
     if (name.startsWith('tmp_')) {
       await look(join(objects, name), 'temporary');
     } else if (/^[0-9a-f]{2}$/.test(name)) {
-      for (const file of await names(join(objects, name))) {
+      for (const file of await namesIn(join(objects, name))) {
         if (file.startsWith('tmp_obj_')) {
           await look(join(objects, name, file), 'temporary');
         }
@@ -36,7 +37,7 @@ export async function findLeftovers(gitDir: string, now: number): Promise<readon
     }
   }
   for (const folder of ['pack', 'info']) {
-    for (const name of await names(join(objects, folder))) {
+    for (const name of await namesIn(join(objects, folder))) {
       if (/^(tmp_|\.tmp-)/.test(name)) {
         await look(join(objects, folder, name), 'temporary');
       } else if (name.endsWith('.lock')) {
@@ -44,7 +45,7 @@ export async function findLeftovers(gitDir: string, now: number): Promise<readon
       }
     }
   }
-  for (const name of await names(gitDir)) {
+  for (const name of await namesIn(gitDir)) {
     if (name.endsWith('.lock')) {
       await look(join(gitDir, name), 'lock');
     }
@@ -100,15 +101,4 @@ async function locksBelow(folder: string): Promise<string[]> {
     }
   }
   return found;
-}
-
-async function names(folder: string): Promise<string[]> {
-  try {
-    return await readdir(folder);
-  } catch (error) {
-    if (isAbsent(error)) {
-      return [];
-    }
-    throw ioError('open', folder, error);
-  }
 }
