@@ -15,7 +15,8 @@ import type { Journal } from './journal';
 import type { Records } from './records';
 import type { SnapshotReader } from './snapshotReader';
 import type { SnapshotStore } from './snapshotStore';
-import { pathChange, type SnapshotWriter } from './snapshotWriter';
+import { pathChange } from './pathChanges';
+import type { SnapshotWriter } from './snapshotWriter';
 import { editTree } from './treeBuilder';
 import type { UserRepository } from './userRepository';
 

@@ -13,13 +13,8 @@ import { ContentWriter, MAX_IN_PROCESS } from './contentWriter';
 import { RuleFiles } from './ruleFiles';
 import type { LeftOut, SparsePaths } from './sparsePaths';
 import type { SnapshotStore } from './snapshotStore';
+import type { TrackedTrees } from './trackedTrees';
 import type { WorkTree } from './workTree';
-
-/** The trees that decide what is tracked: a path in one of them is recorded whatever the ignore rules say. */
-export interface TrackedTrees {
-  readonly base: Oid;
-  readonly head: Oid | null;
-}
 
 export interface CaptureOptions {
   /** The newest snapshot's tree: what was captured before. */
