@@ -39,6 +39,10 @@ interface Run {
   garbled: boolean;
   /** We asked it to end. */
   stopping: boolean;
+  /** Runs while an answer is due. */
+  silence: Disposable | undefined;
+  /** It was ended because no answer came. */
+  silent: boolean;
 }
 
 /** A request that made git exit so often is taken for the reason: the same bytes lead to the same exit. */
@@ -47,8 +51,12 @@ const EXITS = 2;
 const KILLS = 8;
 /** So many children in a row that ended before their first answer: git does not work here. */
 const USELESS = 8;
+/** A child that owes an answer and has said nothing for so long is stuck: it would keep everybody waiting for ever. */
+const SILENCE_MS = 60_000;
 const FIRST_PAUSE_MS = 10;
 const LONGEST_PAUSE_MS = 1000;
+/** A child that was asked to end has so long for it. */
+const KILL_AFTER_MS = 5000;
 
 /**
  * One long-lived git that answers requests in the order sent. It starts with the first request and stops by itself
@@ -63,6 +71,7 @@ export class GitProcess {
   readonly #idleMs: number;
   readonly #endsOnFailure: boolean;
   readonly #repeats: boolean;
+  readonly #silenceMs: number;
   #run: Run | undefined;
   /** Children that were asked to end and have not ended yet; they still answer what they were asked before. */
   readonly #leaving = new Set<Run>();
@@ -79,6 +88,7 @@ export class GitProcess {
    * to answer, and says nothing about the health of git
    * @param options.repeats asking twice does no harm: what was not answered by a child that was lost is asked again, a bounded
    * number of times. Without it every loss is told to whoever asked.
+   * @param options.silenceMs a child that owes an answer and writes nothing for so long is ended, and its request fails; 60 s
    */
   constructor(
     git: Git,
@@ -89,6 +99,7 @@ export class GitProcess {
       readonly idleMs?: number;
       readonly endsOnFailure?: boolean;
       readonly repeats?: boolean;
+      readonly silenceMs?: number;
     } = {},
   ) {
     this.#git = git;
@@ -98,6 +109,7 @@ export class GitProcess {
     this.#idleMs = options.idleMs ?? 60_000;
     this.#endsOnFailure = options.endsOnFailure ?? false;
     this.#repeats = options.repeats ?? false;
+    this.#silenceMs = options.silenceMs ?? SILENCE_MS;
   }
 
   /** Process id of the running child, if any. */
@@ -107,8 +119,8 @@ export class GitProcess {
 
   /**
    * Sends one request and waits for its answer.
-   * @throws GitError `git-process-lost` with arguments, exit code or signal, and the end of stderr; BulkheadError when git
-   * cannot be started
+   * @throws GitError `git-process-lost` with arguments, exit code or signal, the end of stderr, and whether it was ended because
+   * it was silent; BulkheadError when git cannot be started
    */
   async request<T>(bytes: Buffer | string, parse: AnswerParser<T>): Promise<T> {
     const pending: Pending = { bytes, parse, deferred: new Deferred(), losses: 0 };
@@ -144,6 +156,9 @@ export class GitProcess {
     }
     this.#idle?.dispose();
     run.pending.push(pending);
+    if (run.pending.length === 1) {
+      this.#listen(run);
+    }
     if (hasPipes(run.child)) {
       run.child.stdin.write(pending.bytes);
     }
@@ -170,6 +185,8 @@ export class GitProcess {
       useful: false,
       garbled: false,
       stopping: false,
+      silence: undefined,
+      silent: false,
     };
     this.#run = run;
     const end = (code: number | null, signal: string | null): void => {
@@ -188,6 +205,7 @@ export class GitProcess {
     ignoreClosedInput(child.stdin);
     child.stdout.on('data', (chunk: Buffer) => {
       this.#receive(run, chunk);
+      this.#listen(run);
     });
     child.stderr.on('data', (chunk: Buffer) => {
       run.stderr = (run.stderr + chunk.toString('utf8')).slice(-65536);
@@ -238,6 +256,25 @@ export class GitProcess {
     }
   }
 
+  /** From now on a child that owes an answer has its time again. */
+  #listen(run: Run): void {
+    run.silence?.dispose();
+    if (run.pending.length === 0) {
+      run.silence = undefined;
+      return;
+    }
+    run.silence = this.#git.clock.schedule(
+      this.#silenceMs,
+      () => {
+        run.silent = true;
+        // Asked first: a transaction that can still hear it takes its lock files away.
+        run.child.kill();
+        run.silence = this.#git.clock.schedule(KILL_AFTER_MS, () => run.child.kill('SIGKILL'), { background: true });
+      },
+      { background: true },
+    );
+  }
+
   #discard(run: Run): void {
     run.garbled = true;
     run.child.kill();
@@ -260,6 +297,7 @@ export class GitProcess {
 
   #lost(run: Run, code: number | null, signal: string | null, launchFault: Error | undefined): void {
     this.#leaving.delete(run);
+    run.silence?.dispose();
     if (this.#run === run) {
       this.#run = undefined;
       this.#idle?.dispose();
@@ -298,7 +336,8 @@ export class GitProcess {
       return;
     }
     first.losses++;
-    if (first.losses >= (code === null ? KILLS : this.#endsOnFailure ? 1 : EXITS)) {
+    const limit = run.silent || (code !== null && this.#endsOnFailure) ? 1 : code === null ? KILLS : EXITS;
+    if (first.losses >= limit) {
       lost.shift();
       first.deferred.reject(this.#lossError(run, code, signal));
     }
@@ -313,10 +352,12 @@ export class GitProcess {
 
   #lossError(run: Run, code: number | null, signal: string | null): GitError {
     const stderr = endOfStderr(run.stderr);
-    const how = signal ?? `exit code ${String(code)}`;
+    const how = run.silent
+      ? `it gave no answer for ${String(this.#silenceMs / 1000)} s`
+      : (signal ?? `exit code ${String(code)}`);
     const often = this.#useless > 1 ? `, for the ${String(this.#useless)}th time in a row before it answered` : '';
     return new GitError('git-process-lost', `git ${this.#args.join(' ')} ended (${how}${often}). ${stderr}`.trim(), {
-      data: { args: [...this.#args], exit: code, signal, stderr },
+      data: { args: [...this.#args], exit: code, signal, stderr, silent: run.silent },
     });
   }
 
@@ -348,7 +389,7 @@ export class GitProcess {
     if (leaving.length === 0) {
       return;
     }
-    const force = this.#git.clock.schedule(5000, () => {
+    const force = this.#git.clock.schedule(KILL_AFTER_MS, () => {
       for (const { child } of leaving) {
         child.kill('SIGKILL');
       }

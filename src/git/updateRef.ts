@@ -108,7 +108,7 @@ export class UpdateRef {
         if (fate !== 'untouched') {
           return fate;
         }
-        if (attempt === KILLED_TRIES) {
+        if (attempt === KILLED_TRIES || error.data['silent'] === true) {
           throw error;
         }
         // It is gone and did nothing, so this is the first time that anybody can carry it out.

@@ -12,6 +12,9 @@ export interface WorkTreeSite {
   readonly workTree: string;
 }
 
+/** Filters may fetch from a server, and the file may be large: so long may no byte come, in milliseconds. */
+const FILTER_SILENCE_MS = 600_000;
+
 function siteArgs(site: WorkTreeSite): string[] {
   return [`--git-dir=${site.gitDir}`, `--work-tree=${site.workTree}`];
 }
@@ -155,6 +158,7 @@ export class HashObject {
       endsOnFailure: true,
       // A blob that was written already is written once.
       repeats: true,
+      silenceMs: FILTER_SILENCE_MS,
     });
   }
 
@@ -191,6 +195,7 @@ export class SmudgedContent {
       cwd: site.workTree,
       env: { GIT_INDEX_FILE: `${site.gitDir}/no-index` },
       repeats: true,
+      silenceMs: FILTER_SILENCE_MS,
     });
   }
 

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, globSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Deferred } from '../../src/base/async';
 import { type Clock, systemClock } from '../../src/base/clock';
+import { toDisposable } from '../../src/base/disposable';
 import { BulkheadError, errnoOf } from '../../src/base/errors';
 import { silentLog } from '../../src/base/log';
 import { CatFile } from '../../src/git/catFile';
@@ -302,6 +304,100 @@ exec '${realGit}' "$@"
       assert.equal(gitLine(['rev-parse', move.ref], store), head);
       assert.deepEqual(globSync('refs/**/*.lock', { cwd: store }), []);
       await Promise.all([refs.stop(), reader.stop()]);
+    });
+  });
+
+  describe('that hang', () => {
+    const folder = temporaryFolder('hanging');
+    let store: string;
+    let head: string;
+    /** The limits that run now; each is what happens when it is over. */
+    let limits: Set<() => void>;
+    let limited: Deferred<null>;
+
+    /** A clock on which nothing but what is fired by hand gets late. */
+    const clock: Clock = {
+      now: () => systemClock.now(),
+      schedule: (_ms, callback) => {
+        limits.add(callback);
+        limited.resolve(null);
+        return toDisposable(() => limits.delete(callback));
+      },
+    };
+
+    before(() => {
+      const made = repo(join(folder, 'repo')).file('a.txt', 'one\n').commit('first');
+      store = join(made.dir, '.git');
+      head = made.resolve('HEAD');
+    });
+
+    beforeEach(() => {
+      limits = new Set();
+      limited = new Deferred();
+    });
+
+    const gitAt = (program: string): Promise<Git> =>
+      findGit({ path: program, forbidden: [], environment: process.env, clock, log: silentLog });
+
+    /** A git that never answers one kind of command. */
+    const hangingGit = async (command: string): Promise<Git> => {
+      const program = join(folder, 'git');
+      writeFileSync(
+        program,
+        `#!/bin/sh
+case " $* " in *"${command}"*) exec sleep 60 ;; esac
+exec '${realGit}' "$@"
+`,
+      );
+      chmodSync(program, 0o755);
+      return gitAt(program);
+    };
+
+    /** Fires what runs now. */
+    const late = (): void => {
+      for (const limit of [...limits]) {
+        limits.delete(limit);
+        limit();
+      }
+    };
+
+    it('are ended when their time is over, and whoever asked is told', async () => {
+      const reader = new CatFile(await hangingGit('--batch'), store);
+      const reading = reader.read(head);
+      await limited.promise;
+      assert.equal(limits.size, 1);
+      const child = reader.pids[0] ?? assert.fail('it runs');
+      late();
+      await assert.rejects(reading, (error: unknown) => {
+        assert.ok(error instanceof BulkheadError);
+        assert.deepEqual([error.code, error.data['silent']], ['git-process-lost', true]);
+        assert.match(error.message, /gave no answer for 60 s/);
+        return true;
+      });
+      assert.throws(() => process.kill(child, 0), { code: 'ESRCH' });
+      await reader.stop();
+    });
+
+    it('are given no transaction a second time', async () => {
+      const program = await hangingGit('update-ref');
+      const reader = new CatFile(await gitAt(realGit), store);
+      const refs = new UpdateRef(program, store, 'sha1', reader);
+      const moving = refs.move([{ ref: 'refs/heads/never', from: null, to: head }]);
+      await limited.promise;
+      late();
+      await assert.rejects(moving, { code: 'git-process-lost' });
+      assert.equal(git(['for-each-ref', 'refs/heads/never'], store).toString(), '');
+      await Promise.all([refs.stop(), reader.stop()]);
+    });
+
+    it('are not those that have answered: what is asked of nobody has no limit', async () => {
+      const reader = new CatFile(await gitAt(realGit), store);
+      assert.equal((await reader.read(head))?.type, 'commit');
+      // The only one left is when the idle child goes home.
+      assert.equal(limits.size, 1);
+      late();
+      await reader.stop();
+      assert.deepEqual(reader.pids, []);
     });
   });
 });

@@ -30,7 +30,7 @@ class ForeignWriter {
       'sh',
       [
         '-c',
-        `while [ ! -e '${folder}/stop' ]; do
+        `while kill -0 $PPID 2>/dev/null && [ ! -e '${folder}/stop' ]; do
            tip=$(git rev-parse '${ref}') &&
            own=$(git commit-tree -p $tip -m foreign $tip^{tree}) &&
            git update-ref '${ref}' $own $tip 2>/dev/null &&
