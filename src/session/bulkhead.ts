@@ -58,15 +58,18 @@ import type { RestoreSite } from './restorePlanner';
 import { ResetService } from './resetService';
 import { RestoreService } from './restoreService';
 import { SaveNotices } from './saveNotices';
+import { SessionCatalog } from './sessionCatalog';
+import { SessionMaker } from './sessionMaker';
 import { SessionNames } from './sessionNames';
-import { SessionService } from './sessionService';
+import { SessionTrash } from './sessionTrash';
 import { defaultAgent, Sites } from './sites';
 import { SnapshotHealth } from './snapshotHealth';
 import { SnapshotReader } from './snapshotReader';
 import { openSnapshotStore, type SnapshotStore } from './snapshotStore';
+import { SnapshotSummaries } from './snapshotSummaries';
 import type { Waiting } from './snapshotWriter';
 import { StartPoints } from './startPoints';
-import { openStorage, type Storage } from './storage';
+import { clonePath, openStorage, type Storage } from './storage';
 import { openUserRepository, resolveRevision, trustingHost, type UserRepository } from './userRepository';
 
 /**
@@ -119,7 +122,9 @@ export class Bulkhead {
   readonly #repository: UserRepository;
   readonly #store: SnapshotStore;
   readonly #reader: SnapshotReader;
-  readonly #sessions: SessionService;
+  readonly #summaries: SnapshotSummaries;
+  readonly #catalog: SessionCatalog;
+  readonly #maker: SessionMaker;
   readonly #restores: RestoreService;
   readonly #contention: ContentionService;
   readonly #applies: ApplyService;
@@ -164,7 +169,10 @@ export class Bulkhead {
     const journal = new Journal(host, storage.journal);
     const health = new SnapshotHealth(host, store);
     this.#reader = new SnapshotReader(host, store, health);
-    this.#sessions = new SessionService(host, storage, store, repository, records, this.#reader, claims, journal);
+    this.#summaries = new SnapshotSummaries(host, store, health, this.#reader);
+    this.#catalog = new SessionCatalog({ host, storage, store, records, health, summaries: this.#summaries });
+    this.#maker = new SessionMaker({ host, storage, store, repository, records, claims, journal });
+    const trash = new SessionTrash({ host, storage, store, repository, records, journal, health });
     this.#sites = new Sites({
       host,
       storage,
@@ -174,7 +182,7 @@ export class Bulkhead {
       claims,
       records,
       health,
-      sessions: this.#sessions,
+      catalog: this.#catalog,
       beforeWrite: (session) => this.#recovery.settle(session),
       onMoved: (session) => {
         this.#onDidChangeSnapshots.fire(session);
@@ -202,7 +210,8 @@ export class Bulkhead {
       records,
       claims,
       journal,
-      sessions: this.#sessions,
+      catalog: this.#catalog,
+      trash,
       sites: this.#sites,
       contention: this.#contention,
     });
@@ -210,7 +219,10 @@ export class Bulkhead {
       host,
       records,
       claims,
-      sessions: this.#sessions,
+      catalog: this.#catalog,
+      summaries: this.#summaries,
+      maker: this.#maker,
+      trash,
       sites: this.#sites,
       starts: this.#starts,
       removals: this.#removals,
@@ -218,7 +230,7 @@ export class Bulkhead {
         this.#setWaiting(ref, waiting);
       },
     });
-    this.#names = new SessionNames(host, locks, this.#sessions);
+    this.#names = new SessionNames(host, locks, records, this.#catalog);
     this.#recovery = new Recovery({
       host,
       storage,
@@ -227,7 +239,9 @@ export class Bulkhead {
       claims,
       locks,
       sites: this.#sites,
-      sessions: this.#sessions,
+      records,
+      maker: this.#maker,
+      trash,
       restores: this.#restores,
       applies: this.#applies,
       onRecovered: (recovered) => {
@@ -319,7 +333,7 @@ export class Bulkhead {
       base: await this.#workspaceBase(current),
       shadowRef: shadowRef(WORKSPACE),
       branch: current.kind === 'unreadable' ? null : current.branch,
-      ...(await this.#sessions.newestFacts(WORKSPACE)),
+      ...(await this.#summaries.of(WORKSPACE)),
       created: null,
     };
   }
@@ -335,7 +349,7 @@ export class Bulkhead {
 
   /** @param options.all deleted ones too */
   sessions(options: { readonly all?: boolean } = {}): Promise<readonly Session[]> {
-    return this.#sessions.list({ all: options.all ?? false });
+    return this.#catalog.list({ all: options.all ?? false });
   }
 
   /** @throws BulkheadError `session-not-found` */
@@ -343,7 +357,7 @@ export class Bulkhead {
     if (ref === WORKSPACE) {
       return this.workspace();
     }
-    const session = await this.#sessions.get(ref);
+    const session = await this.#catalog.get(ref);
     if (session === undefined) {
       throw new BulkheadError('notFound', 'session-not-found', `There is no session ${ref}.`, {
         data: { session: ref },
@@ -354,7 +368,7 @@ export class Bulkhead {
 
   /** @throws BulkheadError `session-not-found`, `session-ambiguous` */
   resolveSession(text: string): Promise<Session> {
-    return text === WORKSPACE ? this.workspace() : this.#sessions.resolve(text);
+    return text === WORKSPACE ? this.workspace() : this.#catalog.resolve(text);
   }
 
   /** @throws BulkheadError `name-invalid`, `name-taken`, and what finding the start can throw */
@@ -363,7 +377,7 @@ export class Bulkhead {
     try {
       await this.#recovery.settle(request.from.kind === 'session' ? request.from.session : WORKSPACE);
       const start = await this.#starts.resolve(request);
-      const record = await this.#sessions.create({
+      const record = await this.#maker.create({
         name,
         start,
         agent: request.agent ?? 'user',
@@ -391,7 +405,7 @@ export class Bulkhead {
   /** @throws BulkheadError `name-invalid`, `name-taken`, `session-not-found` */
   async renameSession(ref: SessionRef, name: string): Promise<Session> {
     this.#refuseWorkspace(ref, 'renamed');
-    await this.#sessions.rename(ref, name);
+    await this.#names.rename(ref, name);
     this.#onDidChangeSessions.fire();
     return this.session(ref);
   }
@@ -588,7 +602,7 @@ export class Bulkhead {
       const tree =
         mode === 'live'
           ? await (await this.#sites.of(WORKSPACE)).writer.liveTree()
-          : (await this.#sessions.newestFacts(WORKSPACE)).newestTree;
+          : (await this.#summaries.of(WORKSPACE)).newestTree;
       if (tree !== null) {
         sides.push({ session: WORKSPACE, base: null, tree });
       }
@@ -604,8 +618,8 @@ export class Bulkhead {
     if (request.dryRun !== true) {
       await this.#recovery.settle(request.session);
     }
-    const record = await this.#sessions.ready(request.session);
-    const { writer, head } = this.#sites.at(record.id, this.#sessions.clonePath(record));
+    const record = await this.#catalog.ready(request.session);
+    const { writer, head } = this.#sites.at(record.id, clonePath(this.#storage, record));
     const result = await this.#applies.applyAsBranch({ record, writer, head }, request);
     if (request.dryRun !== true) {
       this.#onDidChangeSessions.fire();

@@ -37,6 +37,20 @@ export class Records {
     return { oid: object.oid, parsed: parseRecord(object.body, id) };
   }
 
+  /** @throws BulkheadError `session-not-found` */
+  async existing(id: string): Promise<StoredRecord> {
+    const stored = await this.read(id);
+    if (stored === undefined) {
+      throw new BulkheadError('notFound', 'session-not-found', `There is no session ${id}.`, { data: { session: id } });
+    }
+    return stored;
+  }
+
+  /** @throws BulkheadError `session-not-found`, `record-damaged`, `record-newer` */
+  async recorded(id: string): Promise<SessionRecord> {
+    return readable(id, await this.existing(id));
+  }
+
   /** The move of refs that creates or changes a record; the blob is written now, the ref moves with the caller's transaction. */
   prepare(record: SessionRecord, from: Oid | null): RefMove {
     return { ref: recordRef(record.id), from, to: this.#store.objects.write('blob', formatRecord(record)) };
@@ -52,12 +66,7 @@ export class Records {
     also: readonly RefMove[] = [],
   ): Promise<SessionRecord> {
     for (let attempt = 1; attempt <= TRIES; attempt++) {
-      const stored = await this.read(id);
-      if (stored === undefined) {
-        throw new BulkheadError('notFound', 'session-not-found', `There is no session ${id}.`, {
-          data: { session: id },
-        });
-      }
+      const stored = await this.existing(id);
       const next = change(readable(id, stored));
       const result = await this.#store.move(`record ${id}`, [this.prepare(next, stored.oid), ...also]);
       if (result.kind === 'done') {

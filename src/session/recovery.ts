@@ -12,8 +12,10 @@ import type { Host } from './host';
 import type { Journal } from './journal';
 import { sweepLeftovers } from './leftovers';
 import type { LockFolder } from './locks';
+import type { Records } from './records';
 import type { RestoreService } from './restoreService';
-import type { SessionService } from './sessionService';
+import type { SessionMaker } from './sessionMaker';
+import type { SessionTrash } from './sessionTrash';
 import { defaultAgent, type Sites } from './sites';
 import type { SnapshotStore } from './snapshotStore';
 import type { Storage } from './storage';
@@ -35,7 +37,9 @@ export class Recovery {
   readonly #claims: Claims;
   readonly #locks: LockFolder;
   readonly #sites: Sites;
-  readonly #sessions: SessionService;
+  readonly #records: Records;
+  readonly #maker: SessionMaker;
+  readonly #trash: SessionTrash;
   readonly #restores: RestoreService;
   readonly #applies: ApplyService;
   readonly #onRecovered: (recovered: Recovered) => void;
@@ -51,7 +55,9 @@ export class Recovery {
     readonly claims: Claims;
     readonly locks: LockFolder;
     readonly sites: Sites;
-    readonly sessions: SessionService;
+    readonly records: Records;
+    readonly maker: SessionMaker;
+    readonly trash: SessionTrash;
     readonly restores: RestoreService;
     readonly applies: ApplyService;
     readonly onRecovered: (recovered: Recovered) => void;
@@ -63,7 +69,9 @@ export class Recovery {
     this.#claims = options.claims;
     this.#locks = options.locks;
     this.#sites = options.sites;
-    this.#sessions = options.sessions;
+    this.#records = options.records;
+    this.#maker = options.maker;
+    this.#trash = options.trash;
     this.#restores = options.restores;
     this.#applies = options.applies;
     this.#onRecovered = options.onRecovered;
@@ -81,10 +89,10 @@ export class Recovery {
   /** Deleted sessions whose folder is still in its place, claims of the dead, and what was left half made. Never throws, as `settleAll`. */
   async sweep(): Promise<void> {
     await this.#quietly('deleted sessions', async () => {
-      for (const session of await this.#sessions.halfTrashed()) {
+      for (const session of await this.#trash.unfinished()) {
         await this.#quietly(session, () =>
           this.#underClaim(session, async () => {
-            if ((await this.#sessions.finishRemoval(session)) === true) {
+            if ((await this.#trash.finish(session)) === true) {
               const name = await this.#nameOf(session);
               this.#tell(
                 session,
@@ -225,7 +233,7 @@ export class Recovery {
       case 'redo':
         return this.#finishRestore(session, intent, claim);
       case 'create':
-        if (!(await this.#sessions.finishCreate(session, intent))) {
+        if (!(await this.#maker.finishCreate(session, intent))) {
           this.#tell(
             session,
             'undone',
@@ -236,7 +244,7 @@ export class Recovery {
       case 'delete':
         return this.#finishRemoval(session);
       case 'apply': {
-        const record = await this.#sessions.recorded(session);
+        const record = await this.#records.recorded(session);
         const { writer, head } = await this.#sites.of(session);
         const isMade = await this.#applies.finish({ record, writer, head }, intent);
         this.#tell(
@@ -268,7 +276,7 @@ export class Recovery {
 
   async #finishRemoval(session: SessionRef): Promise<void> {
     const name = await this.#nameOf(session);
-    const isDeleted = await this.#sessions.finishRemoval(session);
+    const isDeleted = await this.#trash.finish(session);
     this.#tell(
       session,
       isDeleted === false ? 'undone' : 'finished',
@@ -282,7 +290,7 @@ export class Recovery {
     if (session === WORKSPACE_ID) {
       return 'your checkout';
     }
-    const name = await this.#sessions.recorded(session).then(
+    const name = await this.#records.recorded(session).then(
       (record) => record.name,
       // Gone or damaged: its id says enough.
       () => session,

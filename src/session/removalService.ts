@@ -8,7 +8,8 @@ import { bringBranches } from './heads';
 import type { Host } from './host';
 import type { Journal } from './journal';
 import type { Records } from './records';
-import type { SessionService } from './sessionService';
+import type { SessionCatalog } from './sessionCatalog';
+import type { SessionTrash } from './sessionTrash';
 import type { Sites } from './sites';
 import type { SnapshotStore } from './snapshotStore';
 
@@ -19,7 +20,8 @@ export class RemovalService {
   readonly #records: Records;
   readonly #claims: Claims;
   readonly #journal: Journal;
-  readonly #sessions: SessionService;
+  readonly #catalog: SessionCatalog;
+  readonly #trash: SessionTrash;
   readonly #sites: Sites;
   readonly #contention: ContentionService;
 
@@ -29,7 +31,8 @@ export class RemovalService {
     readonly records: Records;
     readonly claims: Claims;
     readonly journal: Journal;
-    readonly sessions: SessionService;
+    readonly catalog: SessionCatalog;
+    readonly trash: SessionTrash;
     readonly sites: Sites;
     readonly contention: ContentionService;
   }) {
@@ -38,14 +41,15 @@ export class RemovalService {
     this.#records = options.records;
     this.#claims = options.claims;
     this.#journal = options.journal;
-    this.#sessions = options.sessions;
+    this.#catalog = options.catalog;
+    this.#trash = options.trash;
     this.#sites = options.sites;
     this.#contention = options.contention;
   }
 
   /** What would be lost if the clone were gone; any doubt is told. */
   async preflight(session: Session): Promise<RemovalPreflight> {
-    const last = (await this.#sessions.list({ all: false }))
+    const last = (await this.#catalog.list({ all: false }))
       .filter(({ state }) => state === 'ready')
       .every(({ id }) => id === session.id);
     if (session.state !== 'ready' || session.base === null) {
@@ -136,10 +140,10 @@ export class RemovalService {
       // Read under the claim: an apply may have moved the base a moment ago.
       const parsed = (await this.#records.read(ref))?.parsed;
       if (parsed?.kind !== 'ok') {
-        return { session: ref, snapshot: session.newest, trashed: await this.#sessions.trashBroken(ref) };
+        return { session: ref, snapshot: session.newest, trashed: await this.#trash.putBroken(ref) };
       }
       const final = session.state === 'ready' ? await this.finalSnapshot(parsed.record) : null;
-      const trashed = await this.#sessions.trash(parsed.record, claim);
+      const trashed = await this.#trash.put(parsed.record, claim);
       return { session: ref, snapshot: final ?? session.newest, trashed };
     });
     await this.#sites.drop(ref);

@@ -8,8 +8,11 @@ import type { Claims } from './claims';
 import type { Host } from './host';
 import { readable, type Records } from './records';
 import { describeLoss, type RemovalService } from './removalService';
-import type { Publication, SessionService } from './sessionService';
+import type { SessionCatalog } from './sessionCatalog';
+import type { Publication, SessionMaker } from './sessionMaker';
+import type { SessionTrash } from './sessionTrash';
 import type { Sites } from './sites';
+import type { SnapshotSummaries } from './snapshotSummaries';
 import type { Waiting } from './snapshotWriter';
 import type { StartPoints } from './startPoints';
 
@@ -37,7 +40,10 @@ export class ResetService {
   readonly #host: Host;
   readonly #records: Records;
   readonly #claims: Claims;
-  readonly #sessions: SessionService;
+  readonly #catalog: SessionCatalog;
+  readonly #summaries: SnapshotSummaries;
+  readonly #maker: SessionMaker;
+  readonly #trash: SessionTrash;
   readonly #sites: Sites;
   readonly #starts: StartPoints;
   readonly #removals: RemovalService;
@@ -47,7 +53,10 @@ export class ResetService {
     readonly host: Host;
     readonly records: Records;
     readonly claims: Claims;
-    readonly sessions: SessionService;
+    readonly catalog: SessionCatalog;
+    readonly summaries: SnapshotSummaries;
+    readonly maker: SessionMaker;
+    readonly trash: SessionTrash;
     readonly sites: Sites;
     readonly starts: StartPoints;
     readonly removals: RemovalService;
@@ -56,7 +65,10 @@ export class ResetService {
     this.#host = options.host;
     this.#records = options.records;
     this.#claims = options.claims;
-    this.#sessions = options.sessions;
+    this.#catalog = options.catalog;
+    this.#summaries = options.summaries;
+    this.#maker = options.maker;
+    this.#trash = options.trash;
     this.#sites = options.sites;
     this.#starts = options.starts;
     this.#removals = options.removals;
@@ -103,12 +115,7 @@ export class ResetService {
   }
 
   async #read(ref: SessionRef): Promise<{ readonly oid: Oid; readonly record: SessionRecord }> {
-    const stored = await this.#records.read(ref);
-    if (stored === undefined) {
-      throw new BulkheadError('notFound', 'session-not-found', `There is no session ${ref}.`, {
-        data: { session: ref },
-      });
-    }
+    const stored = await this.#records.existing(ref);
     return { oid: stored.oid, record: readable(ref, stored) };
   }
 
@@ -124,7 +131,7 @@ export class ResetService {
     }
     await this.#finishTrash(old);
     await this.#sites.drop(old.id);
-    const { newest } = await this.#sessions.newestFacts(old.id);
+    const { newest } = await this.#summaries.of(old.id);
     return { id: end.id, made: false, snapshot: newest };
   }
 
@@ -197,7 +204,7 @@ export class ResetService {
     { force, agent = 'user', onProgress, signal }: ResetOptions,
   ): Promise<Successor | undefined> {
     const { record: old } = await this.#read(ref);
-    const session = await this.#sessions.get(ref);
+    const session = await this.#catalog.get(ref);
     if (old.successor !== null || old.state === 'trashed' || session === undefined) {
       return undefined;
     }
@@ -217,7 +224,7 @@ export class ResetService {
       if (record.successor !== null || record.state === 'trashed') {
         throw new BulkheadError('busy', SUPERSEDED, `"${record.name}" was replaced or deleted meanwhile.`);
       }
-      retired = { ...record, state: 'trashed', trashed: this.#sessions.trashName(ref), successor: made.id };
+      retired = { ...record, state: 'trashed', trashed: this.#trash.nameFor(ref), successor: made.id };
       const claim = this.#claims.ownClaim(ref);
       return {
         // She may have renamed it since.
@@ -225,7 +232,7 @@ export class ResetService {
         also: [this.#records.prepare(retired, oid), { ref: claimRef(ref), from: claim, to: claim }],
       };
     };
-    const made = await this.#sessions.create({
+    const made = await this.#maker.create({
       name: old.name,
       start,
       agent,
@@ -257,7 +264,7 @@ export class ResetService {
   /** The new session stands by now: a folder that cannot be moved is a nuisance, and whoever resets later tries again. */
   async #finishTrash(retired: SessionRecord): Promise<void> {
     try {
-      await this.#sessions.finishTrash(retired);
+      await this.#trash.takeFolder(retired);
     } catch (error) {
       this.#host.log.warn(`the clone of ${retired.id}, which was reset, is not in the trash yet: ${messageOf(error)}`);
     }

@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto';
 import { BulkheadError } from '../base/errors';
 import { CLAIM_CAP_MS } from '../core/holder';
+import { checkSessionName } from '../core/sessionName';
 import { newHolder } from './holders';
 import type { Host } from './host';
 import type { LockFolder } from './locks';
-import type { SessionService } from './sessionService';
+import type { Records } from './records';
+import type { SessionCatalog } from './sessionCatalog';
 
 export interface TakenName {
   readonly name: string;
@@ -13,18 +15,20 @@ export interface TakenName {
 }
 
 /**
- * Names for new sessions. A name is taken for as long as its session is being made, so that two that are made at once get
+ * What sessions are called. A name is taken for as long as its session is being made, so that two that are made at once get
  * two names. A crash leaves a lock of a dead holder, which the next one takes over.
  */
 export class SessionNames {
   readonly #host: Host;
   readonly #locks: LockFolder;
-  readonly #sessions: SessionService;
+  readonly #records: Records;
+  readonly #catalog: SessionCatalog;
 
-  constructor(host: Host, locks: LockFolder, sessions: SessionService) {
+  constructor(host: Host, locks: LockFolder, records: Records, catalog: SessionCatalog) {
     this.#host = host;
     this.#locks = locks;
-    this.#sessions = sessions;
+    this.#records = records;
+    this.#catalog = catalog;
   }
 
   /**
@@ -35,8 +39,14 @@ export class SessionNames {
     return wanted === undefined ? this.#takeFree() : this.#takeWanted(wanted);
   }
 
+  /** @throws BulkheadError `name-invalid`, `name-taken`, `session-not-found` */
+  async rename(id: string, name: string): Promise<void> {
+    const checked = await this.#check(name, id);
+    await this.#records.change(id, (record) => ({ ...record, name: checked }));
+  }
+
   async #takeWanted(wanted: string): Promise<TakenName> {
-    const name = await this.#sessions.checkName(wanted);
+    const name = await this.#check(wanted);
     const taken = await this.#lock(name);
     if (taken === undefined) {
       throw new BulkheadError(
@@ -48,12 +58,32 @@ export class SessionNames {
     }
     try {
       // Its session may have become known between the look and the lock.
-      await this.#sessions.checkName(name);
+      await this.#check(name);
       return taken;
     } catch (error) {
       taken.release();
       throw error;
     }
+  }
+
+  /** @throws BulkheadError `name-invalid`, `name-taken` */
+  async #check(text: string, except?: string): Promise<string> {
+    const checked = checkSessionName(text);
+    if (checked.kind === 'invalid') {
+      throw new BulkheadError('user', 'name-invalid', checked.reason);
+    }
+    const taken = (await this.#catalog.list({ all: false })).some(
+      ({ id, name }) => name === checked.name && id !== except,
+    );
+    if (taken) {
+      throw new BulkheadError(
+        'user',
+        'name-taken',
+        `There is a session "${checked.name}" already. Choose another name.`,
+        { data: { name: checked.name } },
+      );
+    }
+    return checked.name;
   }
 
   async #takeFree(): Promise<TakenName> {
@@ -73,7 +103,7 @@ export class SessionNames {
 
   /** Names of deleted sessions are not used again: a list of all would be hard to read. */
   async #firstFree(busy: ReadonlySet<string>): Promise<string> {
-    const names = new Set((await this.#sessions.list({ all: true })).map(({ name }) => name));
+    const names = new Set((await this.#catalog.list({ all: true })).map(({ name }) => name));
     for (let number = 1; ; number++) {
       const name = `Session ${String(number)}`;
       if (!names.has(name) && !busy.has(name)) {

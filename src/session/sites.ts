@@ -12,11 +12,11 @@ import type { Host } from './host';
 import type { LockFolder } from './locks';
 import { Materialiser } from './materialise';
 import { readable, type Records } from './records';
-import type { SessionService } from './sessionService';
+import type { SessionCatalog } from './sessionCatalog';
 import type { SnapshotHealth } from './snapshotHealth';
 import type { SnapshotStore } from './snapshotStore';
 import { SnapshotWriter, type Waiting } from './snapshotWriter';
-import { statCacheFolder, type Storage } from './storage';
+import { clonePath, statCacheFolder, type Storage } from './storage';
 import { resolveRevision, type UserRepository } from './userRepository';
 import { WorkTree } from './workTree';
 
@@ -37,7 +37,7 @@ export interface SitesOptions {
   readonly claims: Claims;
   readonly records: Records;
   readonly health: SnapshotHealth;
-  readonly sessions: SessionService;
+  readonly catalog: SessionCatalog;
   readonly beforeWrite: (session: SessionRef) => Promise<void>;
   readonly onMoved: (session: SessionRef) => void;
   readonly onWaiting: (session: SessionRef, waiting: Waiting | null) => void;
@@ -71,8 +71,8 @@ export class Sites {
       // Deleting a session moves its folder away, so one look is enough for each further save.
       return known;
     }
-    const { sessions } = this.#options;
-    return this.at(ref, sessions.clonePath(await sessions.ready(ref)));
+    const { storage, catalog } = this.#options;
+    return this.at(ref, clonePath(storage, await catalog.ready(ref)));
   }
 
   /** The site of a work tree that is known to be there. */
@@ -171,12 +171,7 @@ export class Sites {
 
   /** @throws BulkheadError `session-not-found`, `session-not-ready`, `record-damaged`, `record-newer` */
   async #readBase(session: SessionRef): Promise<Oid> {
-    const stored = await this.#options.records.read(session);
-    if (stored === undefined) {
-      throw new BulkheadError('notFound', 'session-not-found', `There is no session ${session}.`, {
-        data: { session },
-      });
-    }
+    const stored = await this.#options.records.existing(session);
     // An unknown base would make files that are tracked and ignored leave the snapshot.
     const { name, state, base } = readable(session, stored);
     if (state === 'trashed') {

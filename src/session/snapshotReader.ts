@@ -7,7 +7,7 @@ import { parseMessage, type SnapshotMeta } from '../core/snapshotMessage';
 import { CancelledError, GitError } from '../git/gitError';
 import type { Snapshot, SnapshotQuery } from './api';
 import type { Host } from './host';
-import type { SnapshotHealth, Standing } from './snapshotHealth';
+import type { SnapshotHealth } from './snapshotHealth';
 import { isDamage, type SnapshotStore } from './snapshotStore';
 
 const PAGE = 100;
@@ -104,15 +104,6 @@ export class SnapshotReader {
     this.#health = health;
   }
 
-  /** The newest snapshot that is whole; null when there is none. */
-  async newest(session: string): Promise<Oid | null> {
-    return (await this.#health.standing(session)).good;
-  }
-
-  standing(session: string): Promise<Standing> {
-    return this.#health.standing(session);
-  }
-
   /** @returns undefined when the commit is no snapshot of ours */
   async commit(oid: Oid): Promise<SnapshotCommit | undefined> {
     const commit = await this.#store.commit(oid);
@@ -150,7 +141,7 @@ export class SnapshotReader {
   ): Promise<SnapshotCommit[]> {
     const found: SnapshotCommit[] = [];
     for (
-      let oid = await this.newest(session);
+      let oid = (await this.#health.standing(session)).good;
       oid !== null && oid !== options.until && found.length < (options.limit ?? Infinity);
     ) {
       const commit: SnapshotCommit | undefined = await this.nearest(oid);

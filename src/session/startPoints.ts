@@ -6,7 +6,6 @@ import { type CreateRequest, type Session, type SessionRef, type SkipReason, WOR
 import { filterNotices, namedFiles } from './cloneMaker';
 import { donorOf } from './donor';
 import type { Host } from './host';
-import type { ResolvedStart } from './sessionService';
 import type { Sites } from './sites';
 import type { SnapshotReader } from './snapshotReader';
 import type { SnapshotStore } from './snapshotStore';
@@ -15,6 +14,16 @@ import { fillSubmodules } from './submodules';
 import { resolveRevision, type UserRepository } from './userRepository';
 import { WorkTree } from './workTree';
 import { requireWritable } from './writable';
+
+/** Where a new clone starts: resolved to oids. */
+export interface ResolvedStart {
+  /** Null before the first commit. */
+  readonly commit: Oid | null;
+  /** What the session is given; differs from the commit's tree when work is carried over. */
+  readonly tree: Oid;
+  /** For people. */
+  readonly label: string;
+}
 
 interface FillOptions {
   readonly onProgress?: CreateRequest['onProgress'] | undefined;

@@ -2,6 +2,7 @@ import { chmod, lstat, readdir } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { BulkheadError, isAbsent, ioError } from '../base/errors';
 import { isSessionId } from '../core/sessionId';
+import type { SessionRecord } from '../core/sessionRecord';
 import { exists, isRealFolder, makeFolder, readTextIfThere, writeFileAtomic } from './files';
 
 /** The folders of one storage. Every place is derived from the root and a session's id; no file ever says where to write. */
@@ -40,6 +41,11 @@ export function sessionFolder(storage: Storage, id: string): string {
     throw new BulkheadError('bug', 'session-id', `"${id}" is not the id of a session.`);
   }
   return join(storage.sessions, id);
+}
+
+/** Where the clone of a session is, if it is there. */
+export function clonePath(storage: Storage, record: Pick<SessionRecord, 'id' | 'repository' | 'slug'>): string {
+  return join(sessionFolder(storage, record.id), `${record.repository}-${record.slug}`);
 }
 
 /** Where what we know of a work tree's files is kept between reconciles: the stat cache. */
