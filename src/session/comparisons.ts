@@ -3,8 +3,9 @@ import type { Oid } from '../core/objectId';
 import type { RepoPath } from '../core/repoPath';
 import { parseTree, type TreeEntry } from '../core/treeObject';
 import { type DiffRecord, diffTrees } from '../git/diffTree';
-import { type DiffResult, type DiffSide, type FileDiff, type Session, type SessionRef, WORKSPACE } from './api';
+import { type DiffResult, type DiffSide, type FileDiff, WORKSPACE } from './api';
 import type { Host } from './host';
+import type { SessionCatalog } from './sessionCatalog';
 import type { Sites } from './sites';
 import type { SnapshotStore } from './snapshotStore';
 
@@ -13,18 +14,18 @@ export class Comparisons {
   readonly #host: Host;
   readonly #store: SnapshotStore;
   readonly #sites: Sites;
-  readonly #session: (ref: SessionRef) => Promise<Session>;
+  readonly #catalog: SessionCatalog;
 
   constructor(options: {
     readonly host: Host;
     readonly store: SnapshotStore;
     readonly sites: Sites;
-    readonly session: (ref: SessionRef) => Promise<Session>;
+    readonly catalog: SessionCatalog;
   }) {
     this.#host = options.host;
     this.#store = options.store;
     this.#sites = options.sites;
-    this.#session = options.session;
+    this.#catalog = options.catalog;
   }
 
   async diff(
@@ -44,7 +45,7 @@ export class Comparisons {
       case 'snapshot':
         return (await this.#store.commit(side.oid)).tree;
       case 'base': {
-        const { base, name } = await this.#session(side.session);
+        const { base, name } = await this.#catalog.session(side.session);
         if (base === null) {
           throw new BulkheadError(
             'notFound',
@@ -59,7 +60,7 @@ export class Comparisons {
         return base.tree;
       }
       case 'newest': {
-        const { newestTree, name } = await this.#session(side.session);
+        const { newestTree, name } = await this.#catalog.session(side.session);
         if (newestTree === null) {
           throw new BulkheadError('notFound', 'snapshot-not-found', `"${name}" has no snapshot yet.`, {
             data: { session: side.session },

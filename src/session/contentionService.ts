@@ -26,6 +26,9 @@ export class ContentionService {
   }
 
   async find(sides: readonly ContentionSide[]): Promise<ContendedPath[]> {
+    if (sides.length < 2) {
+      return [];
+    }
     const changes = await Promise.all(
       sides.map(async (side) => {
         if (side.base !== null) {

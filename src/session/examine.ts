@@ -1,13 +1,13 @@
 import { join } from 'node:path';
 import { BulkheadError, messageOf } from '../base/errors';
 import type { StoreReport } from './api';
-import { openBulkhead } from './bulkhead';
 import { Doctor } from './doctor';
 import { checkPlace, repairPlace } from './doctorPlace';
 import { exists } from './files';
 import { Findings, REPAIR } from './findings';
 import type { Host } from './host';
 import { indexFile, storageOf } from './repositoryIndex';
+import { openBulkhead } from './openBulkhead';
 import { inspectSnapshotStore } from './snapshotStore';
 import { storageAt } from './storage';
 import { openUserRepository } from './userRepository';

@@ -10,6 +10,7 @@ import type { Claims } from './claims';
 import { livenessOfHolder } from './holders';
 import type { Host } from './host';
 import type { LockFolder } from './locks';
+import type { SessionCatalog } from './sessionCatalog';
 import type { SnapshotStore } from './snapshotStore';
 
 /** Lock files of git's that are about all refs at once. */
@@ -21,21 +22,20 @@ export class LockList {
   readonly #store: SnapshotStore;
   readonly #locks: LockFolder;
   readonly #claims: Claims;
-  readonly #names: () => Promise<ReadonlyMap<SessionRef, string>>;
+  readonly #catalog: SessionCatalog;
 
   constructor(options: {
     readonly host: Host;
     readonly store: SnapshotStore;
     readonly locks: LockFolder;
     readonly claims: Claims;
-    /** What the sessions are called. */
-    readonly names: () => Promise<ReadonlyMap<SessionRef, string>>;
+    readonly catalog: SessionCatalog;
   }) {
     this.#host = options.host;
     this.#store = options.store;
     this.#locks = options.locks;
     this.#claims = options.claims;
-    this.#names = options.names;
+    this.#catalog = options.catalog;
   }
 
   /** The oldest first: what keeps somebody waiting is seldom young. */
@@ -53,7 +53,7 @@ export class LockList {
     if (all.length === 0) {
       return [];
     }
-    const names = await this.#names();
+    const names = new Map((await this.#catalog.list({ all: true })).map(({ id, name }) => [id, name]));
     return all
       .map((lock) => ({ ...lock, name: nameOf(lock.session, names) }))
       .sort((a, b) => (b.ageMs ?? -1) - (a.ageMs ?? -1));

@@ -4,7 +4,7 @@ import { BulkheadError, messageOf } from '../base/errors';
 import { shadowRef } from '../core/refName';
 import { isSessionId, isSessionIdPrefix } from '../core/sessionId';
 import type { SessionRecord } from '../core/sessionRecord';
-import type { Session, SessionState } from './api';
+import { type Session, type SessionRef, type SessionState, WORKSPACE } from './api';
 import { isRealFolder } from './files';
 import type { Host } from './host';
 import { readSessionFile, sessionFolderIds } from './pointer';
@@ -13,6 +13,7 @@ import type { SnapshotHealth } from './snapshotHealth';
 import type { SnapshotStore } from './snapshotStore';
 import type { SnapshotSummaries } from './snapshotSummaries';
 import { clonePath, sessionFolder, type Storage } from './storage';
+import type { Workspace } from './workspace';
 
 /** A folder without a record that is younger than this is one that is being made, in milliseconds. */
 const ORPHAN_GRACE_MS = 3_600_000;
@@ -25,6 +26,7 @@ export class SessionCatalog {
   readonly #records: Records;
   readonly #health: SnapshotHealth;
   readonly #summaries: SnapshotSummaries;
+  readonly #workspace: Workspace;
 
   constructor(options: {
     readonly host: Host;
@@ -33,6 +35,7 @@ export class SessionCatalog {
     readonly records: Records;
     readonly health: SnapshotHealth;
     readonly summaries: SnapshotSummaries;
+    readonly workspace: Workspace;
   }) {
     this.#host = options.host;
     this.#storage = options.storage;
@@ -40,6 +43,7 @@ export class SessionCatalog {
     this.#records = options.records;
     this.#health = options.health;
     this.#summaries = options.summaries;
+    this.#workspace = options.workspace;
   }
 
   /** All sessions, newest first; one that is broken is listed as such and hides no other. */
@@ -68,6 +72,17 @@ export class SessionCatalog {
       'refs/bulkhead/sessions',
     ]);
     return text.split('\n').filter((id) => isSessionId(id));
+  }
+
+  /** A session, or the user's checkout as one. @throws BulkheadError `session-not-found` */
+  async session(ref: SessionRef): Promise<Session> {
+    const session = ref === WORKSPACE ? await this.#workspace.session() : await this.get(ref);
+    if (session === undefined) {
+      throw new BulkheadError('notFound', 'session-not-found', `There is no session ${ref}.`, {
+        data: { session: ref },
+      });
+    }
+    return session;
   }
 
   /** @returns undefined when nothing of that id exists, or it is only being made */
@@ -181,8 +196,14 @@ export class SessionCatalog {
     return record;
   }
 
-  /** @throws BulkheadError `session-not-found`, `session-ambiguous` */
+  /**
+   * What a person named by its id, the beginning of it, or its name; `workspace` is the user's checkout.
+   * @throws BulkheadError `session-not-found`, `session-ambiguous`
+   */
   async resolve(text: string): Promise<Session> {
+    if (text === WORKSPACE) {
+      return this.#workspace.session();
+    }
     const sessions = await this.list({ all: true });
     const exact = sessions.find(({ id }) => id === text);
     if (exact !== undefined) {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { BulkheadError, messageOf } from '../base/errors';
 import type { Oid } from '../core/objectId';
 import { fetchInto } from '../git/porcelain';
-import { type SessionRef, WORKSPACE } from './api';
+import { type Base, type SessionRef, WORKSPACE } from './api';
 import type { Claims } from './claims';
 import { ContentWriter } from './contentWriter';
 import { deniedFilters } from './filters';
@@ -18,6 +18,7 @@ import type { SnapshotStore } from './snapshotStore';
 import { SnapshotWriter, type Waiting } from './snapshotWriter';
 import { clonePath, statCacheFolder, type Storage } from './storage';
 import { resolveRevision, type UserRepository } from './userRepository';
+import { workspaceHead } from './workspace';
 import { WorkTree } from './workTree';
 
 /** One work tree with the services that look after it. */
@@ -86,18 +87,13 @@ export class Sites {
     return site;
   }
 
-  workspaceHead(): HeadSource {
-    const { gitDir, commonDir, root } = this.#options.repository;
-    return { session: WORKSPACE, gitDir, commonDir, location: root, trusted: true };
-  }
-
   /** Fetches a commit of the user's into the store when it is newer than that. */
   async keepUserCommit(commit: Oid): Promise<void> {
     const { host, repository, store } = this.#options;
     if ((await store.reader.info(commit)) !== undefined) {
       return;
     }
-    if (!(await bringHead(host, store, this.workspaceHead(), commit))) {
+    if (!(await bringHead(host, store, workspaceHead(repository), commit))) {
       // Another commit than HEAD's.
       await fetchInto(host.git, { gitDir: store.gitDir, source: repository.commonDir, refspecs: [commit] });
     }
@@ -117,12 +113,12 @@ export class Sites {
   }
 
   #make(session: SessionRef, root: string): Site {
-    const { host, storage, store, locks, claims, health, beforeWrite, onMoved, onWaiting } = this.#options;
+    const { host, storage, repository, store, locks, claims, health, beforeWrite, onMoved, onWaiting } = this.#options;
     const workTree = new WorkTree(root);
     const gitDir = join(root, '.git');
     const head: HeadSource =
       session === WORKSPACE
-        ? this.workspaceHead()
+        ? workspaceHead(repository)
         : { session, gitDir, commonDir: gitDir, location: gitDir, trusted: false };
     const writer = new SnapshotWriter({
       host,
@@ -166,6 +162,13 @@ export class Sites {
       }
     } catch (error) {
       host.log.info(`no stat data taken from the checkout's index: ${messageOf(error)}`);
+    }
+  }
+
+  /** The same for a clone that was just made; its index stands for the base's commit. */
+  async seedClone(session: SessionRef, root: string, base: Base): Promise<void> {
+    if (base.commit !== null) {
+      await this.at(session, root).writer.statCache.seed(join(root, '.git', 'index'), base.tree);
     }
   }
 

@@ -2,10 +2,11 @@ import { join } from 'node:path';
 import { BulkheadError } from '../base/errors';
 import { emptyTreeOid, type Oid } from '../core/objectId';
 import { type RepoPath, visiblePath } from '../core/repoPath';
-import { type CreateRequest, type Session, type SessionRef, type SkipReason, WORKSPACE } from './api';
+import { type CreateRequest, type SessionRef, type SkipReason, WORKSPACE } from './api';
 import { filterNotices, namedFiles } from './cloneMaker';
 import { donorOf } from './donor';
 import type { Host } from './host';
+import type { SessionCatalog } from './sessionCatalog';
 import type { Sites } from './sites';
 import type { SnapshotReader } from './snapshotReader';
 import type { SnapshotStore } from './snapshotStore';
@@ -38,7 +39,7 @@ export class StartPoints {
   readonly #repository: UserRepository;
   readonly #reader: SnapshotReader;
   readonly #sites: Sites;
-  readonly #session: (ref: SessionRef) => Promise<Session>;
+  readonly #catalog: SessionCatalog;
   readonly #storage: Storage;
 
   constructor(options: {
@@ -48,7 +49,7 @@ export class StartPoints {
     readonly repository: UserRepository;
     readonly reader: SnapshotReader;
     readonly sites: Sites;
-    readonly session: (ref: SessionRef) => Promise<Session>;
+    readonly catalog: SessionCatalog;
   }) {
     this.#host = options.host;
     this.#storage = options.storage;
@@ -56,7 +57,7 @@ export class StartPoints {
     this.#repository = options.repository;
     this.#reader = options.reader;
     this.#sites = options.sites;
-    this.#session = options.session;
+    this.#catalog = options.catalog;
   }
 
   /** @throws BulkheadError `revision-not-found`, `revision-invalid`, `snapshot-not-found`, `session-not-found` */
@@ -107,13 +108,13 @@ export class StartPoints {
         data: { snapshot: oid },
       });
     }
-    const base = snapshot.meta.session === WORKSPACE ? null : (await this.#session(snapshot.meta.session)).base;
+    const base = snapshot.meta.session === WORKSPACE ? null : (await this.#catalog.session(snapshot.meta.session)).base;
     const commit = snapshot.meta.head ?? base?.commit ?? null;
     return { commit: await this.#ifInStore(commit), tree: snapshot.tree, label: `snapshot ${oid.slice(0, 10)}` };
   }
 
   async #otherSession(ref: SessionRef, request: CreateRequest): Promise<ResolvedStart> {
-    const session = await this.#session(ref);
+    const session = await this.#catalog.session(ref);
     const tree = session.state === 'ready' ? await this.#liveTree(session.id, request) : session.newestTree;
     if (tree === null) {
       throw new BulkheadError('notFound', 'snapshot-not-found', `"${session.name}" has no snapshot to start from.`, {

@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { silentLog } from '../../src/base/log';
 import { type RepoPath, repoPathFromText } from '../../src/core/repoPath';
 import type { CheckpointResult } from '../../src/session/api';
-import { type Bulkhead, openBulkhead } from '../../src/session/bulkhead';
+import type { Bulkhead } from '../../src/session/bulkhead';
 import { createHost, type EngineSettings, type Host } from '../../src/session/host';
+import { openBulkhead } from '../../src/session/openBulkhead';
 import { cleanEnvironment } from '../support/environment';
 
 export interface Ours {

@@ -6,10 +6,10 @@ import { BulkheadError, errnoOf } from '../../src/base/errors';
 import { recordRef } from '../../src/core/refName';
 import { SAVE_LOCK_CAP_MS } from '../../src/core/holder';
 import { repoPathFromText } from '../../src/core/repoPath';
-import { openBulkhead } from '../../src/session/bulkhead';
 import { newHolder } from '../../src/session/holders';
 import { createHost } from '../../src/session/host';
 import { LockFolder } from '../../src/session/locks';
+import { openBulkhead } from '../../src/session/openBulkhead';
 
 export interface WorkerTask {
   readonly repository: string;

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { silentLog } from '../../src/base/log';
-import { openBulkhead } from '../../src/session/bulkhead';
 import { createHost } from '../../src/session/host';
+import { openBulkhead } from '../../src/session/openBulkhead';
 import { useOwnHome } from '../support/environment';
 import { EngineWorld, fsck, cloneOf, pathOf, write } from './world';
 

@@ -2,8 +2,9 @@
 import { arm, disarm, type KillOrder } from './killSwitch';
 import { silentLog } from '../../src/base/log';
 import { repoPathFromText } from '../../src/core/repoPath';
-import { type Bulkhead, openBulkhead } from '../../src/session/bulkhead';
+import type { Bulkhead } from '../../src/session/bulkhead';
 import { createHost } from '../../src/session/host';
+import { openBulkhead } from '../../src/session/openBulkhead';
 
 export type KillWork =
   | { readonly kind: 'create'; readonly name: string; readonly carryUncommitted: boolean }

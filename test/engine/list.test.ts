@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { systemClock } from '../../src/base/clock';
 import { silentLog } from '../../src/base/log';
-import { openBulkhead } from '../../src/session/bulkhead';
 import { createHost } from '../../src/session/host';
+import { openBulkhead } from '../../src/session/openBulkhead';
 import { cloneOf, EngineWorld, pathOf, write } from './world';
 
 describe('the list of all snapshots', () => {
