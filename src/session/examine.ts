@@ -6,9 +6,9 @@ import { checkPlace, repairPlace } from './doctorPlace';
 import { exists } from './files';
 import { Findings, REPAIR } from './findings';
 import type { Host } from './host';
+import { inspectSnapshotStore } from './openSnapshotStore';
 import { indexFile, storageOf } from './repositoryIndex';
 import { openBulkhead } from './openBulkhead';
-import { inspectSnapshotStore } from './snapshotStore';
 import { storageAt } from './storage';
 import { openUserRepository } from './userRepository';
 

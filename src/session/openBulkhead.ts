@@ -5,8 +5,8 @@ import { Bulkhead } from './bulkhead';
 import { composeEngine } from './engine';
 import { exists } from './files';
 import type { Host } from './host';
+import { openSnapshotStore } from './openSnapshotStore';
 import { addToIndex, defaultStorageRoot, storageOf } from './repositoryIndex';
-import { openSnapshotStore } from './snapshotStore';
 import { openStorage } from './storage';
 import { openUserRepository, trustingHost } from './userRepository';
 

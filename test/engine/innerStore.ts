@@ -1,7 +1,8 @@
 import { type Clock, systemClock } from '../../src/base/clock';
 import { silentLog } from '../../src/base/log';
 import { createHost, type Host } from '../../src/session/host';
-import { openSnapshotStore, type SnapshotStore } from '../../src/session/snapshotStore';
+import { openSnapshotStore } from '../../src/session/openSnapshotStore';
+import type { SnapshotStore } from '../../src/session/snapshotStore';
 import { storageAt } from '../../src/session/storage';
 import { openUserRepository } from '../../src/session/userRepository';
 import type { EngineWorld } from './world';

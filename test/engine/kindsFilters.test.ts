@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { silentLog } from '../../src/base/log';
 import { ContentWriter } from '../../src/session/contentWriter';
 import { createHost } from '../../src/session/host';
-import { openSnapshotStore } from '../../src/session/snapshotStore';
+import { openSnapshotStore } from '../../src/session/openSnapshotStore';
 import { openStorage } from '../../src/session/storage';
 import { openUserRepository } from '../../src/session/userRepository';
 import { WorkTree } from '../../src/session/workTree';

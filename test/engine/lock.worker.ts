@@ -7,7 +7,7 @@ import type { HeldLock } from '../../src/session/heldLock';
 import { newHolder } from '../../src/session/holders';
 import { createHost } from '../../src/session/host';
 import { LockFolder } from '../../src/session/locks';
-import { openSnapshotStore } from '../../src/session/snapshotStore';
+import { openSnapshotStore } from '../../src/session/openSnapshotStore';
 import { storageAt } from '../../src/session/storage';
 import { openUserRepository } from '../../src/session/userRepository';
 
