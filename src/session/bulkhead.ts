@@ -235,17 +235,17 @@ export class Bulkhead {
       query.session === undefined
         ? [WORKSPACE, ...(await this.sessions({ all: true })).map(({ id }) => id)]
         : [query.session];
-    return this.#engine.reader.list(sessions, query);
+    return this.#engine.snapshotList.list(sessions, query);
   }
 
   /** @throws BulkheadError `snapshot-not-found` */
   snapshot(oid: Oid): Promise<Snapshot> {
-    return this.#engine.reader.snapshot(oid);
+    return this.#engine.snapshotLog.snapshot(oid);
   }
 
   /** @throws BulkheadError `snapshot-not-found`, `snapshot-ambiguous` */
   resolveSnapshot(text: string, session?: SessionRef): Promise<Snapshot> {
-    return this.#engine.reader.resolve(text, session);
+    return this.#engine.snapshotResolver.resolve(text, session);
   }
 
   diff(

@@ -22,7 +22,10 @@ import { SessionNames } from './sessionNames';
 import { SessionTrash } from './sessionTrash';
 import { Sites } from './sites';
 import { SnapshotHealth } from './snapshotHealth';
+import { SnapshotList } from './snapshotList';
+import { SnapshotLog } from './snapshotLog';
 import { SnapshotReader } from './snapshotReader';
+import { SnapshotResolver } from './snapshotResolver';
 import type { SnapshotStore } from './snapshotStore';
 import { SnapshotSummaries } from './snapshotSummaries';
 import { StartPoints } from './startPoints';
@@ -51,7 +54,9 @@ export interface Engine extends Ground {
   readonly resets: ResetService;
   readonly sites: Sites;
   readonly captures: Captures;
-  readonly reader: SnapshotReader;
+  readonly snapshotList: SnapshotList;
+  readonly snapshotLog: SnapshotLog;
+  readonly snapshotResolver: SnapshotResolver;
   readonly comparisons: Comparisons;
   readonly restores: RestoreService;
   readonly contention: ContentionService;
@@ -77,7 +82,8 @@ export function composeEngine(ground: Ground): Engine {
   const claims = new Claims(host, store, locks);
   const journal = new Journal(host, storage.journal);
   const health = new SnapshotHealth(host, store);
-  const reader = new SnapshotReader(host, store, health);
+  const reader = new SnapshotReader(store, health);
+  const snapshotLog = new SnapshotLog(host, store, health, reader);
   const summaries = new SnapshotSummaries(host, store, health, reader);
   const workspace = new Workspace(host, repository, store, summaries);
   const catalog = new SessionCatalog({ host, storage, store, records, health, summaries, workspace });
@@ -144,7 +150,9 @@ export function composeEngine(ground: Ground): Engine {
     resets,
     sites,
     captures: new Captures(host, locks, sites),
-    reader,
+    snapshotList: new SnapshotList(host, health, reader, snapshotLog),
+    snapshotLog,
+    snapshotResolver: new SnapshotResolver(host, store, reader, snapshotLog),
     comparisons: new Comparisons({ host, store, sites, catalog }),
     restores,
     contention,

@@ -8,7 +8,7 @@ import { donorOf } from './donor';
 import type { Host } from './host';
 import type { SessionCatalog } from './sessionCatalog';
 import type { Sites } from './sites';
-import type { SnapshotReader } from './snapshotReader';
+import { noSuchSnapshot, type SnapshotReader } from './snapshotReader';
 import type { SnapshotStore } from './snapshotStore';
 import type { Storage } from './storage';
 import { fillSubmodules } from './submodules';
@@ -104,9 +104,7 @@ export class StartPoints {
   async #snapshot(oid: Oid): Promise<ResolvedStart> {
     const snapshot = await this.#reader.commit(oid);
     if (snapshot === undefined) {
-      throw new BulkheadError('notFound', 'snapshot-not-found', `There is no snapshot ${oid}.`, {
-        data: { snapshot: oid },
-      });
+      throw noSuchSnapshot(oid);
     }
     const base = snapshot.meta.session === WORKSPACE ? null : (await this.#catalog.session(snapshot.meta.session)).base;
     const commit = snapshot.meta.head ?? base?.commit ?? null;

@@ -34,7 +34,7 @@ import { parseDone } from '../../src/git/updateRef';
 import { fieldsParser, OID_LINE, parsePathList, quotedLine } from '../../src/git/workTreeQueries';
 import { readSessionFile } from '../../src/session/pointer';
 import { parseIndex } from '../../src/session/repositoryIndex';
-import { parseLog } from '../../src/session/snapshotReader';
+import { parseLog } from '../../src/session/snapshotLogFormat';
 import { readStorageOwner } from '../../src/session/storage';
 import { formatSnapshotUri, parseSnapshotUri } from '../../src/ui/snapshotUri';
 import { accepts, Fuzzer } from '../support/fuzz';
