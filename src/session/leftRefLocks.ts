@@ -1,10 +1,12 @@
 import { mkdirSync, rmdirSync } from 'node:fs';
-import { readdir, stat, unlink, writeFile } from 'node:fs/promises';
+import { stat, unlink, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { wait } from '../base/clock';
 import { errnoOf, ioError, isAbsent, messageOf } from '../base/errors';
+import { namesIn } from './files';
 import type { Host } from './host';
 import { livenessOfOwner, ownedName } from './ownedNames';
+import { refLockFiles } from './refLockFiles';
 
 /** A transaction takes milliseconds. So long a dead one's git may still have been about to end, in milliseconds. */
 const GRACE_MS = 500;
@@ -114,14 +116,7 @@ export class LeftRefLocks {
   }
 
   async #names(): Promise<string[]> {
-    try {
-      return (await readdir(this.#folder)).filter((name) => name.startsWith(`${PREFIX}-`));
-    } catch (error) {
-      if (isAbsent(error)) {
-        return [];
-      }
-      throw ioError('open', this.#folder, error);
-    }
+    return (await namesIn(this.#folder)).filter((name) => name.startsWith(`${PREFIX}-`));
   }
 
   /** One process at a time looks once more and removes: else a rival's new lock file could be taken for the old one. */
@@ -143,11 +138,8 @@ export class LeftRefLocks {
 
   /** Removes every lock file below the store's refs that is left over, and an hour later the names of the dead that prove it. */
   async sweep(gitDir: string): Promise<void> {
-    const files = await readdir(join(gitDir, 'refs'), { recursive: true });
-    for (const file of [...files.map((name) => join('refs', name)), 'packed-refs.lock']) {
-      if (file.endsWith('.lock')) {
-        await this.remove(join(gitDir, file));
-      }
+    for (const file of [...(await refLockFiles(gitDir)), join(gitDir, 'packed-refs.lock')]) {
+      await this.remove(file);
     }
     for (const name of await this.#names()) {
       const path = join(this.#folder, basename(name));

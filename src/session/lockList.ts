@@ -1,4 +1,4 @@
-import { readdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import { ioError, isAbsent } from '../base/errors';
 import type { HolderRecord } from '../core/holder';
@@ -10,6 +10,7 @@ import type { Claims } from './claims';
 import { livenessOfHolder } from './holders';
 import type { Host } from './host';
 import type { LockFolder } from './locks';
+import { refLockFiles } from './refLockFiles';
 import type { SessionCatalog } from './sessionCatalog';
 import type { SnapshotStore } from './snapshotStore';
 
@@ -90,7 +91,7 @@ export class LockList {
   /** Git does not say who made them. */
   async #gitLocks(): Promise<readonly LockInfo[]> {
     const { gitDir } = this.#store;
-    const files = [...STORE_LOCKS.map((name) => join(gitDir, name)), ...(await lockFilesBelow(join(gitDir, 'refs')))];
+    const files = [...STORE_LOCKS.map((name) => join(gitDir, name)), ...(await refLockFiles(gitDir))];
     const found: LockInfo[] = [];
     for (const file of files) {
       const since = await writtenAt(file);
@@ -116,30 +117,6 @@ export class LockList {
 
 function nameOf(session: SessionRef | null, names: ReadonlyMap<SessionRef, string>): string | null {
   return session === WORKSPACE ? 'This workspace' : session === null ? null : (names.get(session) ?? null);
-}
-
-/** No ref may end in `.lock`, so these are lock files all. */
-async function lockFilesBelow(folder: string): Promise<string[]> {
-  let entries;
-  try {
-    entries = await readdir(folder, { withFileTypes: true });
-  } catch (error) {
-    if (isAbsent(error)) {
-      // Git removes folders that it emptied.
-      return [];
-    }
-    throw ioError('read the folder', folder, error);
-  }
-  const found: string[] = [];
-  for (const entry of entries) {
-    const path = join(folder, entry.name);
-    if (entry.isDirectory()) {
-      found.push(...(await lockFilesBelow(path)));
-    } else if (entry.name.endsWith('.lock')) {
-      found.push(path);
-    }
-  }
-  return found;
 }
 
 async function writtenAt(file: string): Promise<number | null> {

@@ -1,7 +1,8 @@
-import { lstat, readdir, rm } from 'node:fs/promises';
+import { lstat, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ioError, isAbsent } from '../base/errors';
 import { namesIn } from './files';
+import { refLockFiles } from './refLockFiles';
 
 /** No living git leaves a temporary file or a lock untouched for so long, in milliseconds. */
 export const LEFTOVER_AGE_MS = 3_600_000;
@@ -50,7 +51,7 @@ export async function findLeftovers(gitDir: string, now: number): Promise<readon
       await look(join(gitDir, name), 'lock');
     }
   }
-  for (const path of await locksBelow(join(gitDir, 'refs'))) {
+  for (const path of await refLockFiles(gitDir)) {
     await look(path, 'lock');
   }
   return found;
@@ -82,23 +83,4 @@ async function leftoverAt(path: string, kind: Leftover['kind'], now: number): Pr
     }
     throw ioError('look at', path, error);
   }
-}
-
-async function locksBelow(folder: string): Promise<string[]> {
-  const found: string[] = [];
-  try {
-    for (const entry of await readdir(folder, { withFileTypes: true })) {
-      const path = join(folder, entry.name);
-      if (entry.isDirectory()) {
-        found.push(...(await locksBelow(path)));
-      } else if (entry.name.endsWith('.lock')) {
-        found.push(path);
-      }
-    }
-  } catch (error) {
-    if (!isAbsent(error)) {
-      throw ioError('open', folder, error);
-    }
-  }
-  return found;
 }
