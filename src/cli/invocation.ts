@@ -11,6 +11,7 @@ import { type Located, locate } from '../session/locate';
 import { openBulkhead } from '../session/openBulkhead';
 import { findClone } from '../session/pointer';
 import { readStorageOwner } from '../session/storage';
+import type { UserRepository } from '../session/userRepository';
 import type { OptionValues } from './arguments';
 import type { CliLog } from './cliLog';
 import { usageError } from './failure';
@@ -31,6 +32,8 @@ interface Place {
   /** What is around the current folder; undefined when that is no repository and `--repo` names one. */
   readonly here: Located | undefined;
   readonly repository: string;
+  /** That repository, when it was opened on the way here. */
+  readonly opened: UserRepository | undefined;
   /** Null: whatever the user's index says, or a new one. */
   readonly storage: string | null;
 }
@@ -78,9 +81,9 @@ export class Invocation {
    * @throws BulkheadError `no-storage` when there is none and `create` is false
    */
   async open(options: { readonly create: boolean; readonly sweep?: boolean }): Promise<Bulkhead> {
-    const { repository, storage } = await this.#where();
+    const { repository, opened, storage } = await this.#where();
     const bulkhead = await openBulkhead(await this.#hostOnce(), {
-      repository,
+      repository: opened ?? repository,
       storage,
       create: options.create,
     });
@@ -252,14 +255,20 @@ export class Invocation {
       if ('error' in found && storage === undefined && found.error.code === POINTER_NOT_BELIEVED) {
         throw found.error;
       }
-      const { repository, storage: known } = await locate(host, resolve(cwd, this.#options.repo));
-      return { here, repository, storage: storage ?? this.#storageFor(here, repository, known) };
+      const named = await locate(host, resolve(cwd, this.#options.repo));
+      const { repository } = named;
+      return {
+        here,
+        repository,
+        opened: openedBy(named),
+        storage: storage ?? this.#storageFor(here, repository, named.storage),
+      };
     }
     if (storage !== undefined) {
       // A storage knows its repository, so it can be asked from anywhere.
       const repository = here?.repository ?? (await readStorageOwner(storage));
       if (repository !== null) {
-        return { here, repository, storage };
+        return { here, repository, opened: openedBy(here), storage };
       }
     }
     if ('error' in found) {
@@ -269,6 +278,7 @@ export class Invocation {
     return {
       here,
       repository,
+      opened: openedBy(found),
       storage: storage ?? this.#storageFor(here, repository, found.storage),
     };
   }
@@ -318,6 +328,10 @@ export class Invocation {
       throw error;
     }
   }
+}
+
+function openedBy(located: Located | undefined): UserRepository | undefined {
+  return located?.kind === 'repository' ? located.opened : undefined;
 }
 
 /** With links resolved as far as it exists, so that it compares equal to what others call it. */

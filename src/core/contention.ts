@@ -108,8 +108,10 @@ export function excludedBy(globs: readonly string[]): (path: RepoPath) => boolea
     return () => false;
   }
   // `windows: false`: our paths have forward slashes everywhere. `nonegate`: a list of exclusions has nothing to negate.
-  const matches = picomatch(patterns, { dot: true, nonegate: true, windows: false });
-  return (path) => matches(displayPath(path));
+  const compile = (): ((path: string) => boolean) => picomatch(patterns, { dot: true, nonegate: true, windows: false });
+  // Most processes never compare anything.
+  let matches: ((path: string) => boolean) | undefined;
+  return (path) => (matches ??= compile())(displayPath(path));
 }
 
 function isContended(a: EntryChange, b: EntryChange): boolean {

@@ -1,6 +1,7 @@
 /** Ordinary commands (clone, fetch) through simple-git, with our environment and our errors. */
 import { rm } from 'node:fs/promises';
-import { GitError as SimpleGitError, simpleGit, type SimpleGit } from 'simple-git';
+import type { SimpleGit, SimpleGitFactory } from 'simple-git';
+import { messageOf } from '../base/errors';
 import type { Git } from './git';
 import { requireDescriptors } from './descriptors';
 import type { Environment } from './gitEnvironment';
@@ -14,7 +15,7 @@ export interface PorcelainOptions {
   readonly onProgress?: ((step: string, share: number) => void) | undefined;
 }
 
-function instance(git: Git, options: PorcelainOptions): SimpleGit {
+function instance(simpleGit: SimpleGitFactory, git: Git, options: PorcelainOptions): SimpleGit {
   const { onProgress, signal } = options;
   const environment = { ...git.environment, ...options.env };
   return simpleGit({
@@ -61,12 +62,14 @@ async function run(git: Git, args: readonly string[], options: PorcelainOptions)
     throw launchError(error, git.path, options.cwd);
   }
   try {
-    return await instance(git, options).raw([...args]);
+    // Loaded when it is needed: most calls of the command line clone and fetch nothing.
+    const { simpleGit } = await import('simple-git');
+    return await instance(simpleGit, git, options).raw([...args]);
   } catch (error) {
     if (isAborted(options.signal)) {
       throw new CancelledError();
     }
-    const text = error instanceof SimpleGitError ? error.message : String(error);
+    const text = messageOf(error);
     const disk = await diskError(endOfStderr(text), options.cwd, error);
     if (disk !== undefined) {
       throw disk;

@@ -69,7 +69,7 @@ export async function repairStorage(host: Host, where: Where, signal?: AbortSign
     return null;
   }
   const first = await repairPlace(host, { root, repository: repository.root });
-  const bulkhead = await openBulkhead(host, { repository: repository.root, storage: root, create: false });
+  const bulkhead = await openBulkhead(host, { repository, storage: root, create: false });
   try {
     const report = await bulkhead.checkStore({ repair: true, signal });
     return { ...report, repairs: [...first, ...report.repairs] };

@@ -3,7 +3,7 @@ import { isAbsent } from '../base/errors';
 import type { Host } from './host';
 import { findClone } from './pointer';
 import { storageOf } from './repositoryIndex';
-import { openUserRepository } from './userRepository';
+import { openUserRepository, type UserRepository } from './userRepository';
 
 /** What a folder belongs to. */
 export type Located =
@@ -11,6 +11,7 @@ export type Located =
       readonly kind: 'repository';
       /** Real path of the work tree's root. */
       readonly repository: string;
+      readonly opened: UserRepository;
       /** Null when none was made yet. */
       readonly storage: string | null;
     }
@@ -40,10 +41,11 @@ export async function locate(host: Host, folder: string): Promise<Located> {
   if (clone !== undefined) {
     return { kind: 'clone', ...clone };
   }
-  const repository = await openUserRepository(host, folder);
+  const opened = await openUserRepository(host, folder);
   return {
     kind: 'repository',
-    repository: repository.root,
-    storage: await storageOf(host.environment, repository.root),
+    repository: opened.root,
+    opened,
+    storage: await storageOf(host.environment, opened.root),
   };
 }

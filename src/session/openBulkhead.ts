@@ -8,10 +8,11 @@ import type { Host } from './host';
 import { openSnapshotStore } from './openSnapshotStore';
 import { addToIndex, defaultStorageRoot, storageOf } from './repositoryIndex';
 import { openStorage } from './storage';
-import { openUserRepository, trustingHost } from './userRepository';
+import { openUserRepository, trustingHost, type UserRepository } from './userRepository';
 
 /**
  * Opens the storage of a repository.
+ * @param where.repository a folder of it, or what was just opened there
  * @param where.storage null: the one in the user's index, else a new one below `defaultStorage`
  * @throws BulkheadError `no-storage` (kind `notFound`) when there is none and `create` is false, and what `openUserRepository`
  * and `openStorage` throw
@@ -19,13 +20,14 @@ import { openUserRepository, trustingHost } from './userRepository';
 export async function openBulkhead(
   asking: Host,
   where: {
-    readonly repository: string;
+    readonly repository: string | UserRepository;
     readonly storage: string | null;
     readonly defaultStorage?: string;
     readonly create: boolean;
   },
 ): Promise<Bulkhead> {
-  const repository = await openUserRepository(asking, where.repository);
+  const repository =
+    typeof where.repository === 'string' ? await openUserRepository(asking, where.repository) : where.repository;
   const host = await trustingHost(asking, repository);
   const root =
     where.storage ??

@@ -107,23 +107,24 @@ interface Facts {
   readonly shallow: boolean;
 }
 
+const FLAGS = [
+  '--is-bare-repository',
+  '--is-inside-work-tree',
+  '--show-object-format',
+  '--is-shallow-repository',
+  '--is-inside-git-dir',
+];
+const PATHS = ['--show-toplevel', '--absolute-git-dir', '--git-common-dir'];
+
 async function describe(host: Host, folder: string): Promise<Facts> {
   const asked = { cwd: folder, asUser: true };
-  const result = await host.git.run(
-    [
-      'rev-parse',
-      '--is-bare-repository',
-      '--is-inside-work-tree',
-      '--show-object-format',
-      '--is-shallow-repository',
-      '--is-inside-git-dir',
-    ],
-    { ...asked, expect: [0, 128] },
-  );
-  if (result.code !== 0) {
+  // All in one process: this comes before every command. The last ones fail where there is no work tree.
+  const result = await host.git.run(['rev-parse', ...FLAGS, ...PATHS], { ...asked, expect: [0, 128] });
+  const answers = result.stdout.toString('utf8').split('\n').slice(0, -1);
+  if (answers.length < FLAGS.length) {
     throw unreadable(host, folder, result.stderr);
   }
-  const [bare, inside, format, shallow, insideGit] = result.stdout.toString('utf8').split('\n');
+  const [bare, inside, format, shallow, insideGit] = answers;
   if (bare === 'true') {
     throw refusal(
       'bare-repository',
@@ -134,8 +135,6 @@ async function describe(host: Host, folder: string): Promise<Facts> {
   if (insideGit === 'true') {
     throw refusal('not-a-repository', `${folder} lies inside a .git folder. Open the work tree instead.`, folder);
   }
-  // One by one: a path may hold a line feed.
-  const path = (question: string): Promise<string> => host.git.text(['rev-parse', question], asked);
   if (inside !== 'true') {
     const elsewhere = await host.git.text(['config', '--get', 'core.worktree'], { ...asked, expect: [0, 1] });
     throw refusal(
@@ -144,10 +143,19 @@ async function describe(host: Host, folder: string): Promise<Facts> {
       folder,
     );
   }
+  if (result.code !== 0) {
+    throw unreadable(host, folder, result.stderr);
+  }
+  const paths = answers.slice(FLAGS.length);
+  const [root = '', gitDir = '', commonDir = ''] =
+    paths.length === PATHS.length
+      ? paths
+      : // A path holds a line feed.
+        await Promise.all(PATHS.map((question) => host.git.text(['rev-parse', question], asked)));
   return {
-    root: await path('--show-toplevel'),
-    gitDir: await path('--absolute-git-dir'),
-    commonDir: resolve(folder, await path('--git-common-dir')),
+    root,
+    gitDir,
+    commonDir: resolve(folder, commonDir),
     format: format === 'sha256' ? 'sha256' : 'sha1',
     shallow: shallow === 'true',
   };

@@ -190,7 +190,7 @@ export class Repositories {
     const common = { name: basename(root), root, own, folders };
     try {
       const bulkhead = await openBulkhead(host, {
-        repository: root,
+        repository: located.kind === 'repository' ? located.opened : root,
         storage: located.storage,
         defaultStorage: this.#defaultStorage,
         create: this.#mayCreate(host, own),
