@@ -42,7 +42,19 @@ describe('the report on a snapshot store', () => {
     const findings = [finding(), finding({ repairable: false }), finding({ severity: 'warning' })];
     assert.equal(
       storeSummary(l10n, 'harbour', report({ findings })),
-      'The snapshot store of harbour has 2 errors and 1 warning. 2 can be repaired without guessing.',
+      'The snapshot store of harbour has 2 errors and 1 warning. 2 of 3 can be repaired without guessing.',
+    );
+  });
+
+  it('names no kind of which there is none', () => {
+    const summary = (...findings: Finding[]): string => storeSummary(l10n, 'harbour', report({ findings }));
+    assert.equal(
+      summary(finding()),
+      'The snapshot store of harbour has 1 error. Everything can be repaired without guessing.',
+    );
+    assert.equal(
+      summary(finding({ severity: 'warning', repairable: false }), finding({ severity: 'warning', repairable: false })),
+      'The snapshot store of harbour has 2 warnings.',
     );
   });
 
@@ -62,5 +74,16 @@ describe('the report on a snapshot store', () => {
     );
     assert.match(text, /noted in \/storage\/damaged\/report\.json/);
     assert.match(storeReportText(l10n, report()), /Nothing was found wanting/);
+  });
+
+  it('breaks its lines where an editor would cut them off, and words never', () => {
+    const message = `${'word '.repeat(60)}${'x'.repeat(120)} end`;
+    const text = storeReportText(l10n, report({ findings: [finding({ message })] }));
+    const lines = text.split('\n').filter((line) => line.startsWith('  '));
+    assert.deepEqual(
+      lines.filter((line) => line.length > 90),
+      [`  ${'x'.repeat(120)}`],
+    );
+    assert.equal(lines.join(' ').replaceAll(/ +/g, ' ').trim(), `${message} The others are there. Repair it.`);
   });
 });
