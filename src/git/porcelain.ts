@@ -91,6 +91,8 @@ export interface CloneRequest {
   readonly copyObjects: boolean;
   /** Name of the remote that the source's branches come under. */
   readonly origin?: string;
+  /** Fetched besides the branches; with `origin`. */
+  readonly refspecs?: readonly string[];
   readonly extra?: readonly string[];
 }
 
@@ -123,6 +125,7 @@ async function cloneOnce(git: Git, request: CloneRequest, options: PorcelainOpti
     ...(asRemote ? ['--no-local'] : request.copyObjects ? ['--no-hardlinks'] : []),
     ...(request.bare ? ['--bare'] : ['--no-checkout']),
     ...(request.origin === undefined ? [] : [`--origin=${request.origin}`]),
+    ...(request.refspecs ?? []).flatMap((refspec) => ['-c', `remote.${request.origin ?? 'origin'}.fetch=${refspec}`]),
     ...uploadPack(git),
     // No template: it could bring hooks.
     '--template=',

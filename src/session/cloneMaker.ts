@@ -2,6 +2,7 @@ import { copyFile, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isAbsent, ioError } from '../base/errors';
 import type { Oid } from '../core/objectId';
+import { hasReftable, readBranches } from '../git/headFile';
 import { cloneRepository, fetchInto } from '../git/porcelain';
 import {
   defaultConfigFile,
@@ -18,6 +19,8 @@ import { allowedFilters, deniedFilters } from './filters';
 import type { Host } from './host';
 import type { Storage } from './storage';
 import type { UserRepository } from './userRepository';
+
+const REMOTE_BRANCHES = '+refs/remotes/*:refs/remotes/*';
 
 export interface CloneRequest {
   /** Where the clone is made; its parent exists. */
@@ -69,6 +72,8 @@ export async function cloneFromDonor(
   },
 ): Promise<void> {
   const { donor, target, separate, signal } = place;
+  // A remote of hers that is called like ours has its branches where hers go: then they come later, and count.
+  const isClash = [...source.config.keys()].some((key) => key.startsWith(`remote.${LOCAL_REMOTE}.`));
   await cloneRepository(
     host.git,
     {
@@ -77,6 +82,7 @@ export async function cloneFromDonor(
       bare: false,
       copyObjects: host.settings.cloneObjects === 'copy',
       origin: LOCAL_REMOTE,
+      refspecs: isClash ? [] : [REMOTE_BRANCHES],
     },
     { cwd: donor, signal },
   );
@@ -85,15 +91,8 @@ export async function cloneFromDonor(
     await rename(join(target, '.git'), gitDir);
     await rm(target, { recursive: true });
   }
-  const remoteBranches = await host.git.text([
-    `--git-dir=${donor}`,
-    'for-each-ref',
-    '--count=1',
-    '--format=%(refname)',
-    'refs/remotes',
-  ]);
-  if (remoteBranches !== '') {
-    await fetchInto(host.git, { gitDir, source: donor, refspecs: ['+refs/remotes/*:refs/remotes/*'] }, { signal });
+  if (isClash) {
+    await fetchInto(host.git, { gitDir, source: donor, refspecs: [REMOTE_BRANCHES] }, { signal });
   }
   const fresh = await readFile(join(gitDir, 'config'), 'utf8');
   await makeFolder(join(gitDir, 'info'));
@@ -140,6 +139,9 @@ export async function checkOut(
 }
 
 async function dropLocalBranches(host: Host, gitDir: string): Promise<void> {
+  if (!hasReftable(gitDir) && readBranches(gitDir).size === 0) {
+    return;
+  }
   const branches = await host.git.text([
     `--git-dir=${gitDir}`,
     'for-each-ref',

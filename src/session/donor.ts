@@ -5,6 +5,7 @@ import { BulkheadError, errnoOf, ioError, isAbsent } from '../base/errors';
 import type { ObjectFormat, Oid } from '../core/objectId';
 import { formatConfig } from '../git/configFile';
 import { CancelledError } from '../git/gitError';
+import { hasReftable } from '../git/headFile';
 import { cloneRepository, fetchInto } from '../git/porcelain';
 import { changedInDonor } from './donorSeal';
 import { exists, makeFolder, writeFileAtomic } from './files';
@@ -14,6 +15,8 @@ import type { Storage } from './storage';
 import type { UserRepository } from './userRepository';
 
 const DONOR_TRIES = 5;
+/** What clones get of the user's refs. */
+const CARRIED_REFS = ['refs/heads/', 'refs/tags/', 'refs/remotes/'];
 
 /** One real copy of a repository's objects: of the user's own, or of one of its submodules. */
 export interface Donor {
@@ -64,6 +67,10 @@ export async function refreshDonor(
         { cwd: donor.creating, signal: options.signal, ...progress },
       );
       await writeFileAtomic(join(temporary, 'config'), donorConfig(donor.format));
+      if (!hasReftable(temporary)) {
+        // Clones make a branch of the one that HEAD names: theirs is to be another one.
+        await writeFileAtomic(join(temporary, 'HEAD'), 'ref: refs/heads/bulkhead/none\n');
+      }
       if ((await exists(donor.gitDir)) && !(await exists(join(donor.gitDir, 'HEAD')))) {
         await remove(donor);
       }
@@ -78,12 +85,15 @@ export async function refreshDonor(
   }
   for (let attempt = 1; ; attempt++) {
     try {
+      if (await hasAllRefs(host, donor)) {
+        return;
+      }
       await fetchInto(
         host.git,
         {
           gitDir: donor.gitDir,
           source: donor.source,
-          refspecs: ['+refs/heads/*:refs/heads/*', '+refs/tags/*:refs/tags/*', '+refs/remotes/*:refs/remotes/*'],
+          refspecs: CARRIED_REFS.map((folder) => `+${folder}*:${folder}*`),
           prune: true,
         },
         { signal: options.signal },
@@ -101,6 +111,16 @@ export async function refreshDonor(
       await wait(host.clock, host.random.fraction() * 50 * attempt);
     }
   }
+}
+
+/** Whether there is nothing to fetch: two looks at refs cost a tenth of a fetch that finds nothing. */
+async function hasAllRefs(host: Host, { gitDir, source }: Donor): Promise<boolean> {
+  const [hers, ours] = await Promise.all(
+    [source, gitDir].map((folder) =>
+      host.git.text([`--git-dir=${folder}`, 'for-each-ref', '--format=%(objectname) %(refname)', ...CARRIED_REFS]),
+    ),
+  );
+  return hers === ours;
 }
 
 function donorConfig(format: ObjectFormat): string {

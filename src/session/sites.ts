@@ -158,7 +158,7 @@ export class Sites {
       if (head !== null) {
         await this.keepUserCommit(head.commit);
         const unlikeOurs = deniedFilters(repository.config, host.settings.allowedFilters);
-        await statCache.seed(join(repository.gitDir, 'index'), head.tree, unlikeOurs);
+        await statCache.seed(join(repository.gitDir, 'index'), head.tree, { unlikeOurs });
       }
     } catch (error) {
       host.log.info(`no stat data taken from the checkout's index: ${messageOf(error)}`);
@@ -167,9 +167,12 @@ export class Sites {
 
   /** The same for a clone that was just made; its index stands for the base's commit. */
   async seedClone(session: SessionRef, root: string, base: Base): Promise<void> {
-    if (base.commit !== null) {
-      await this.at(session, root).writer.statCache.seed(join(root, '.git', 'index'), base.tree);
+    if (base.commit === null) {
+      return;
     }
+    // Work that was carried over is in the tree, and not in what was checked out.
+    const isFresh = (await this.#options.store.commit(base.commit)).tree === base.tree;
+    await this.at(session, root).writer.statCache.seed(join(root, '.git', 'index'), base.tree, { isFresh });
   }
 
   /** @throws BulkheadError `session-not-found`, `session-not-ready`, `record-damaged`, `record-newer` */

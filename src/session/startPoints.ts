@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { BulkheadError } from '../base/errors';
 import { emptyTreeOid, type Oid } from '../core/objectId';
-import { type RepoPath, visiblePath } from '../core/repoPath';
+import { type RepoPath, uncheckedRepoPath, visiblePath } from '../core/repoPath';
 import { type CreateRequest, type SessionRef, type SkipReason, WORKSPACE } from './api';
 import { filterNotices, namedFiles } from './cloneMaker';
 import { donorOf } from './donor';
@@ -15,6 +15,8 @@ import { fillSubmodules } from './submodules';
 import { resolveRevision, type UserRepository } from './userRepository';
 import { WorkTree } from './workTree';
 import { requireWritable } from './writable';
+
+const MODULES_FILE = uncheckedRepoPath('.gitmodules');
 
 /** Where a new clone starts: resolved to oids. */
 export interface ResolvedStart {
@@ -162,19 +164,22 @@ export class StartPoints {
       onNotice?.(notice);
     };
     const left = await this.#carryOver(start, clone, onProgress);
-    const notices = await fillSubmodules(
-      this.#host,
-      {
-        source: this.#repository,
-        donor: donorOf(this.#storage, this.#repository),
-        gitDir: join(clone, '.git'),
-        workTree: clone,
-        objects: this.#store.gitDir,
-        tree: start.tree,
-        prefix: '',
-      },
-      signal,
-    );
+    const hasSubmodules = (await this.#store.entry(start.tree, MODULES_FILE)) !== undefined;
+    const notices = !hasSubmodules
+      ? []
+      : await fillSubmodules(
+          this.#host,
+          {
+            source: this.#repository,
+            donor: donorOf(this.#storage, this.#repository),
+            gitDir: join(clone, '.git'),
+            workTree: clone,
+            objects: this.#store.gitDir,
+            tree: start.tree,
+            prefix: '',
+          },
+          signal,
+        );
     const workTree = new WorkTree(clone);
     const nested = left.filter((path) => workTree.kind(path) === 'absent').map(visiblePath);
     if (nested.length > 0) {

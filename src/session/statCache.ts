@@ -1,4 +1,4 @@
-import { constants, copyFile, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
+import { constants, copyFile, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { splitNul } from '../base/bytes';
 import { BulkheadError, errnoOf, isAbsent, ioError, messageOf } from '../base/errors';
@@ -55,17 +55,24 @@ export class StatCache {
 
   /**
    * Takes over an index that git wrote for this very work tree (at a clone's birth, or the user's own), for its stat data.
-   * @param unlikeOurs filters that the index was written with and that do not run here: their files are looked at
+   * @param options.unlikeOurs filters that the index was written with and that do not run here: their files are looked at
+   * @param options.isFresh a checkout of that very tree has just written it
    */
-  async seed(indexFile: string, tree: Oid, unlikeOurs: readonly string[] = []): Promise<void> {
+  async seed(
+    indexFile: string,
+    tree: Oid,
+    options: { readonly unlikeOurs?: readonly string[]; readonly isFresh?: boolean } = {},
+  ): Promise<void> {
     await makeFolder(this.#folder);
     const temporary = await this.#temporary();
     try {
       await copyIndex(indexFile, temporary);
-      // Its own tree may be another one: what differs loses its stat data.
-      await this.#git(temporary, ['read-tree', '-i', '-m', tree]);
-      await this.#trustNothing(temporary);
-      for (const filter of unlikeOurs) {
+      if (options.isFresh !== true || (await mayHoldMarks(temporary))) {
+        // Its own tree may be another one: what differs loses its stat data.
+        await this.#git(temporary, ['read-tree', '-i', '-m', tree]);
+        await this.#trustNothing(temporary);
+      }
+      for (const filter of options.unlikeOurs ?? []) {
         const entries = await this.#git(temporary, ['ls-files', '--stage', '-z', '--', `:(attr:filter=${filter})`]);
         await this.#git(temporary, ['update-index', '-z', '--index-info'], entries);
       }
@@ -183,6 +190,17 @@ async function copyIndex(from: string, to: string): Promise<void> {
   await copyFile(from, to, constants.COPYFILE_FICLONE);
   const seconds = (Math.floor(mtimeMs) - 1) / 1000;
   await utimes(to, seconds, seconds);
+}
+
+/** Whether git can have marked what a sparse checkout leaves out: version 2 of the index has no place for it (gitformat-index). */
+async function mayHoldMarks(index: string): Promise<boolean> {
+  const file = await open(index);
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(8), 0, 8);
+    return bytesRead < 8 || buffer.toString('latin1', 0, 4) !== 'DIRC' || buffer.readUInt32BE(4) !== 2;
+  } finally {
+    await file.close();
+  }
 }
 
 /** By the time of the last change of its entry: the time of its content is set by hand. */

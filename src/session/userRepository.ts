@@ -235,20 +235,15 @@ export async function resolveRevision(
       data: { revision },
     });
   }
-  const single = async (suffix: string): Promise<string> => {
-    const answer = await host.git.run(
-      [`--git-dir=${repository.gitDir}`, 'rev-parse', '--verify', '--quiet', `${revision}${suffix}`],
-      {
-        cwd: repository.root,
-        expect: [0, 1, 128],
-      },
-    );
-    return answer.code === 0 ? answer.stdout.toString('utf8').trim() : '';
-  };
-  const commitOid = await single('^{commit}');
-  const treeOid = await single('^{tree}');
-  if (isOid(commitOid, repository.format) && isOid(treeOid, repository.format)) {
-    return { commit: commitOid, tree: treeOid };
+  // Unlike `rev-parse --verify` it answers two questions, and like it takes no range. What is missing is told in words.
+  const answer = await host.git.run([`--git-dir=${repository.gitDir}`, 'cat-file', '--batch-check=%(objectname)'], {
+    cwd: repository.root,
+    input: `${revision}^{commit}\n${revision}^{tree}\n`,
+    expect: [0, 128],
+  });
+  const [commit = '', tree = ''] = answer.stdout.toString('utf8').split('\n');
+  if (isOid(commit, repository.format) && isOid(tree, repository.format)) {
+    return { commit, tree };
   }
   if (revision === 'HEAD') {
     return null;

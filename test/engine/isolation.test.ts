@@ -181,6 +181,55 @@ describe('isolation', () => {
     assert.equal((await checkpoint(bulkhead, session)).snapshot, null);
   });
 
+  it('carries a remote and a branch that are called like something of ours', async () => {
+    const world = newWorld();
+    const remote = repo(join(world.folder, 'remote.git'), { bare: true }).dir;
+    world.repo
+      .git('remote', 'add', 'local', remote)
+      .git('push', '--quiet', 'local', 'main:theirs')
+      .branch('bulkhead/none')
+      .file('a.txt', 'newer\n')
+      .commit('second')
+      .git('push', '--quiet', 'local', 'bulkhead/none:main');
+    const session = await (
+      await world.open()
+    ).createSession({ name: 'Namesakes', from: { kind: 'revision', revision: 'main' } });
+    const clone = cloneOf(session);
+    assert.deepEqual(
+      refsOf(clone).filter((ref) => ref !== 'refs/remotes/local/HEAD'),
+      [
+        'refs/heads/namesakes',
+        'refs/remotes/local/bulkhead/none',
+        'refs/remotes/local/main',
+        'refs/remotes/local/theirs',
+      ],
+    );
+    const oid = (revision: string): string => gitLine(['rev-parse', revision], clone);
+    assert.equal(oid('local/main'), world.repo.resolve('bulkhead/none'), 'the branch of the remote counts');
+    assert.equal(oid('HEAD'), world.repo.resolve('main'));
+  });
+
+  it('follows the branches of the user that were moved, made and deleted since the last session', async () => {
+    const world = newWorld();
+    world.repo.branch('old').branch('moved').switch('main');
+    const bulkhead = await world.open();
+    await bulkhead.createSession({ name: 'Before', from: { kind: 'head' } });
+    world.repo
+      .git('branch', '--delete', 'old')
+      .git('tag', 'v1')
+      .switch('moved')
+      .file('a.txt', 'moved\n')
+      .commit('second');
+    const clone = cloneOf(await bulkhead.createSession({ name: 'After', from: { kind: 'head' } }));
+    assert.deepEqual([...refsOf(clone)].sort(), [
+      'refs/heads/after',
+      'refs/remotes/local/main',
+      'refs/remotes/local/moved',
+      'refs/tags/v1',
+    ]);
+    assert.equal(gitLine(['rev-parse', 'local/moved'], clone), world.repo.resolve('moved'));
+  });
+
   it('brings uncommitted work along, on disk and as no change of the session', async () => {
     const world = newWorld(awkwardRepo);
     const user = world.repo

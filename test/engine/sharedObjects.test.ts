@@ -115,7 +115,7 @@ describe('objects that clones share', function () {
     const sum = Buffer.alloc(4);
     sum.writeUInt32BE(adler32(Buffer.from(EVIL)));
     patch(pack, Buffer.concat([Buffer.from(EVIL), sum]), at);
-    assert.equal(gitLine(['cat-file', 'blob', 'HEAD:Makefile'], donor()), EVIL.trim());
+    assert.equal(gitLine(['cat-file', 'blob', 'main:Makefile'], donor()), EVIL.trim());
     await nobodyElseIsPoisoned();
   });
 
