@@ -24,8 +24,8 @@ export interface Step {
   readonly name: string;
   /** Names of steps that must have passed before. */
   readonly needs?: readonly string[];
-  /** Nothing else runs at the same time: whole browsers want both cores. */
-  readonly alone?: boolean;
+  /** Drives a browser: one such step at a time, because each wants a core and a half. */
+  readonly browser?: boolean;
   readonly run: (context: Context) => Promise<StepResult>;
 }
 
@@ -104,7 +104,7 @@ async function counted(
 
 interface MochaOptions {
   readonly needs?: readonly string[];
-  readonly alone?: boolean;
+  readonly browser?: boolean;
   /** For one test. */
   readonly testTimeoutMs?: number;
   readonly timeoutMs?: number;
@@ -133,7 +133,7 @@ function mocha(name: string, patterns: readonly string[], options: MochaOptions 
   return {
     name,
     needs: ['build tests', ...(options.needs ?? [])],
-    alone: options.alone ?? false,
+    browser: options.browser ?? false,
     run: async (context) => {
       const files = fs.globSync(patterns, { cwd: root }).sort();
       if (files.length === 0) return one(false, `There are no tests in ${patterns.join(', ')}.`);
@@ -192,7 +192,7 @@ const host: Step = {
 const hostSuite: Step = {
   name: 'host suite',
   needs: ['build', 'build tests', 'VS Code host'],
-  alone: true,
+  browser: true,
   run: async (context) => {
     const result = await counted(
       'host suite',
@@ -221,34 +221,39 @@ function engine(name: string, pattern: string): Step {
   });
 }
 
+const packaged = tool(
+  'package',
+  ['--disable-warning=MODULE_TYPELESS_PACKAGE_JSON', 'test/scripts/package.ts', '--no-build'],
+  { needs: ['build'] },
+);
+const workbench = mocha('workbench', ['out/test/ui/**/*.test.js'], {
+  needs: ['build', 'package', 'VS Code host'],
+  browser: true,
+  testTimeoutMs: 120_000,
+  timeoutMs: 8 * 60_000,
+});
+
 export const testSteps: readonly Step[] = [
   prettier,
   types,
-  lint,
-  layers,
-  deadCode,
   host,
   build,
   buildTests,
-  unit,
-  // The longest first, and in parts, so that both cores have something to do until the end.
-  engine('engine', `!(${[...ATTACKS, ...FAULTS, ...KINDS].join('|')}).test.js`),
+  packaged,
+  // Then the longest first, and in parts, so that both cores have something to do until the end.
+  workbench,
+  lint,
   engine('faults', `{${FAULTS.join(',')}}.test.js`),
-  engine('kinds', `{${KINDS.join(',')}}.test.js`),
-  engine('attacks', `{${ATTACKS.join(',')}}.test.js`),
   mocha('command line', ['out/test/cli/**/*.test.js'], { needs: ['build'], timeoutMs: 8 * 60_000 }),
-  manifest,
-  mocha('rules', ['out/test/lint/{layers,lint}.test.js'], { testTimeoutMs: 60_000 }),
-  tool('package', ['--disable-warning=MODULE_TYPELESS_PACKAGE_JSON', 'test/scripts/package.ts', '--no-build'], {
-    needs: ['build'],
-  }),
+  engine('engine', `!(${[...ATTACKS, ...FAULTS, ...KINDS].join('|')}).test.js`),
+  engine('attacks', `{${ATTACKS.join(',')}}.test.js`),
+  engine('kinds', `{${KINDS.join(',')}}.test.js`),
   hostSuite,
-  mocha('workbench', ['out/test/ui/**/*.test.js'], {
-    needs: ['build', 'package', 'VS Code host'],
-    alone: true,
-    testTimeoutMs: 120_000,
-    timeoutMs: 8 * 60_000,
-  }),
+  unit,
+  mocha('rules', ['out/test/lint/{layers,lint}.test.js'], { testTimeoutMs: 60_000 }),
+  manifest,
+  layers,
+  deadCode,
 ];
 
 interface Total {
@@ -309,8 +314,8 @@ export async function runSteps(all: readonly Step[], argv: readonly string[]): P
   };
   const mayStart = (step: Step) =>
     (step.needs ?? []).every((name) => ended.has(name)) &&
-    (step.alone === true ? running.size === 0 : running.size < 2) &&
-    ![...running.keys()].some((other) => other.alone === true);
+    running.size < 2 &&
+    !(step.browser === true && [...running.keys()].some((other) => other.browser === true));
 
   while (waiting.length > 0 || running.size > 0) {
     if (abort.signal.aborted) waiting.length = 0;
