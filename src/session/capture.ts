@@ -5,9 +5,11 @@ import { BulkheadError, messageOf } from '../base/errors';
 import { Emitter, type Event } from '../base/event';
 import { parentPath, type RepoPath, repoPathFromText } from '../core/repoPath';
 import type { Trigger } from '../core/snapshotMessage';
-import type { CheckpointRequest, CheckpointResult } from './api';
+import type { CheckpointRequest } from './api';
 import type { CaptureLease } from './captureLease';
 import type { Host } from './host';
+import type { SnapshotRequest } from './snapshotRequest';
+import type { Recording } from './snapshotWriter';
 import { TEMPORARY_PREFIX } from './workTree';
 
 export interface CaptureTarget {
@@ -18,7 +20,10 @@ export interface CaptureTarget {
   readonly outsideAgent: string;
   /** Whether an editor, of this window or another, is writing a file right now. */
   readonly isSaving: () => boolean;
-  readonly checkpoint: (request: CheckpointRequest) => Promise<CheckpointResult & { readonly rulesChanged: boolean }>;
+  readonly checkpoint: (
+    request: CheckpointRequest,
+    options?: Pick<SnapshotRequest, 'holdBack'>,
+  ) => Promise<Pick<Recording, 'rulesChanged' | 'heldBack'>>;
 }
 
 /** Beyond so many paths in one burst git finds them faster than we would one by one. */
@@ -116,7 +121,7 @@ export class Capture {
 
   /** Records what is waiting, now. */
   async flush(): Promise<void> {
-    this.#fire();
+    this.#fire({ patient: false });
     await this.#running;
   }
 
@@ -145,17 +150,22 @@ export class Capture {
 
   /** Not while a save is under way: what its editor has written already would be booked as somebody else's. */
   #fireUnlessSaving(): void {
-    if (!this.#target.isSaving()) {
-      this.#fire();
-      return;
+    if (this.#target.isSaving()) {
+      this.#lookAgain();
+    } else {
+      this.#fire({ patient: true });
     }
+  }
+
+  #lookAgain(): void {
     this.#quiet?.dispose();
     this.#quiet = this.#host.clock.schedule(this.#host.settings.quietMs, () => {
       this.#fireUnlessSaving();
     });
   }
 
-  #fire(): void {
+  /** @param options.patient give way to a save that begins before this is recorded */
+  #fire(options: { readonly patient: boolean }): void {
     this.#quiet?.dispose();
     this.#deadline?.dispose();
     this.#quiet = undefined;
@@ -167,20 +177,32 @@ export class Capture {
     }
     this.#doubt = undefined;
     this.#pending.clear();
-    this.#running = this.#running.then(() => this.#record(doubt, paths));
+    this.#running = this.#running.then(() => this.#record(doubt, paths, options));
   }
 
-  async #record(doubt: string | undefined, paths: readonly RepoPath[]): Promise<void> {
+  async #record(
+    doubt: string | undefined,
+    paths: readonly RepoPath[],
+    { patient }: { readonly patient: boolean },
+  ): Promise<void> {
     const { outsideAgent, session } = this.#target;
     if (doubt !== undefined) {
       this.#host.log.debug(`looking at everything in ${session}: ${doubt}`);
     }
     try {
-      await this.#checkpoint(
+      const { heldBack } = await this.#checkpoint(
         doubt === undefined || paths.length > 0 ? 'external' : 'reconcile',
         outsideAgent,
         doubt === undefined ? paths : undefined,
+        // A save is announced before its file is written. So one that began while we read shows now; one that has ended
+        // by now has moved the shadow ref, and what we read loses the race.
+        patient ? { holdBack: () => !this.#closed && this.#target.isSaving() } : {},
       );
+      if (heldBack) {
+        this.#doubt ??= doubt;
+        paths.forEach((path) => this.#pending.add(path));
+        this.#lookAgain();
+      }
     } catch (error) {
       if (this.#closed) {
         return;
@@ -188,7 +210,7 @@ export class Capture {
       // Nothing is dropped: what could not be recorded now is looked for again.
       this.#doubt ??= 'the last attempt failed';
       this.#deadline ??= this.#host.clock.schedule(RETRY_MS, () => {
-        this.#fire();
+        this.#fire({ patient: false });
       });
       this.#onDidFail.fire(
         error instanceof BulkheadError
@@ -198,16 +220,20 @@ export class Capture {
     }
   }
 
-  async #checkpoint(trigger: Trigger, agent: string, paths: readonly RepoPath[] | undefined): Promise<void> {
-    const result = await this.#target.checkpoint({
-      session: this.#target.session,
-      trigger,
-      agent,
-      ...(paths === undefined ? {} : { paths }),
-    });
+  async #checkpoint(
+    trigger: Trigger,
+    agent: string,
+    paths: readonly RepoPath[] | undefined,
+    options: Pick<SnapshotRequest, 'holdBack'> = {},
+  ): Promise<Pick<Recording, 'heldBack'>> {
+    const result = await this.#target.checkpoint(
+      { session: this.#target.session, trigger, agent, ...(paths === undefined ? {} : { paths }) },
+      options,
+    );
     if (result.rulesChanged) {
       this.doubt('an ignore file changed');
     }
+    return result;
   }
 
   #pathOf(fsPath: string): RepoPath | undefined {

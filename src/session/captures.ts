@@ -36,7 +36,7 @@ export class Captures implements Disposable {
         root: site.workTree.root,
         outsideAgent: defaultAgent(ref),
         isSaving: () => options.isSaving?.() === true || this.#noticesOf(ref).othersAreSaving(),
-        checkpoint: (request) => checkpoint(this.#sites, request),
+        checkpoint: (request, options) => checkpoint(this.#sites, request, options),
       },
       lease,
     );

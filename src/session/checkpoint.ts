@@ -1,11 +1,14 @@
-import type { CheckpointRequest, CheckpointResult } from './api';
+import type { CheckpointRequest } from './api';
 import { defaultAgent, type Sites } from './sites';
+import type { SnapshotRequest } from './snapshotRequest';
+import type { Recording } from './snapshotWriter';
 
 /** Records a work tree once. */
 export async function checkpoint(
   sites: Sites,
   request: CheckpointRequest,
-): Promise<CheckpointResult & { readonly rulesChanged: boolean }> {
+  options: Pick<SnapshotRequest, 'holdBack'> = {},
+): Promise<Recording> {
   const site = await sites.of(request.session);
   return site.writer.snapshot({
     trigger: request.trigger,
@@ -14,5 +17,6 @@ export async function checkpoint(
     ...(request.message === undefined ? {} : { subject: request.message }),
     ...(request.turn === undefined ? {} : { turn: request.turn }),
     signal: request.signal,
+    ...options,
   });
 }

@@ -5,8 +5,11 @@ import type { Disposable } from '../base/disposable';
 import { isAbsent, messageOf } from '../base/errors';
 import type { Host } from './host';
 
-/** A save that has not ended by then was cancelled, or failed, or its window is gone. In milliseconds. */
-export const LONGEST_SAVE_MS = 5000;
+/**
+ * A save that has not ended by then was cancelled, or failed, or its window is gone; what formatters and fixes do on save takes
+ * seconds. In milliseconds.
+ */
+export const LONGEST_SAVE_MS = 15_000;
 
 /**
  * What windows tell each other of saves that are under way in one session. The window that records writes from outside

@@ -17,5 +17,7 @@ export interface SnapshotRequest {
   readonly always?: boolean;
   /** Asked for by the holder of the session's claim; anybody else waits until the claim is gone. */
   readonly underClaim?: boolean;
+  /** Asked when the files have been read and before anything is published; true: no snapshot is made of what was read. */
+  readonly holdBack?: (() => boolean) | undefined;
   readonly signal?: AbortSignal | undefined;
 }

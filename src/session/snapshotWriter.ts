@@ -39,7 +39,13 @@ export interface Waiting {
   readonly holder: string;
 }
 
-type Recording = CheckpointResult & { readonly rulesChanged: boolean };
+/** What became of a request. */
+export interface Recording extends CheckpointResult {
+  /** An ignore file or HEAD changed, so that other paths may be recorded otherwise than before. */
+  readonly rulesChanged: boolean;
+  /** Nothing was recorded, as the request wanted it. */
+  readonly heldBack: boolean;
+}
 
 /**
  * Recorded even when nothing changed, because moving the ref is what keeps others out: whoever looked for a claim before
@@ -239,6 +245,7 @@ export class SnapshotWriter {
         changed: changes.map(pathChange),
         skipped,
         rulesChanged,
+        heldBack: false,
       });
       const isNew = newest.damaged || request.always === true || FENCES.has(request.trigger);
       if (tree === newest.tree && newest.oid !== null && !isNew) {
@@ -252,6 +259,9 @@ export class SnapshotWriter {
       }
       if (isClaimed) {
         return 'claimed';
+      }
+      if (request.holdBack?.() === true) {
+        return { ...answer(null, newest.oid, []), heldBack: true };
       }
       const changes = await changesOf(this.#store, newest.tree, tree, edits);
       const content = { tree, changes, skipped, head: this.#tracked.head };

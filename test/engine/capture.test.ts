@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync, utimesSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { Deferred } from '../../src/base/async';
 import { type Clock, systemClock } from '../../src/base/clock';
 import { toDisposable } from '../../src/base/disposable';
 import type { Session } from '../../src/session/api';
@@ -117,6 +118,52 @@ describe('capture', () => {
     await own.flush();
     const [newest] = await other.snapshots({ session: id });
     assert.deepEqual([newest?.trigger, newest?.agent], ['save', 'user']);
+  });
+
+  it('takes back what it read when a save began meanwhile, and looks again when that has ended', async () => {
+    const quietMs = 123;
+    let look: (() => void) | undefined;
+    let armed = new Deferred<null>();
+    const clock: Clock = {
+      now: () => systemClock.now(),
+      schedule: (ms, callback, options) => {
+        if (ms !== quietMs) {
+          return systemClock.schedule(ms, callback, options);
+        }
+        look = callback;
+        armed.resolve(null);
+        return toDisposable(() => undefined);
+      },
+    };
+    const other = await world.open({ quietMs, maxWaitMs: 60_000 }, world.repo.dir, clock);
+    const { id, path } = await other.createSession({ from: { kind: 'head' } });
+    const clone = path ?? assert.fail('no clone');
+    const file = join(clone, 'a.txt');
+    let asked = 0;
+    // No save when it begins to read; one when it has read.
+    const own = await other.capture(id, { ownWindow: true, isSaving: () => ++asked === 2 });
+    await own.flush();
+    asked = 0;
+    write(clone, 'a.txt', 'saved\n');
+    write(clone, 'outside.txt', 'written by an agent\n');
+    own.changedOutside(file);
+    own.changedOutside(join(clone, 'outside.txt'));
+    armed = new Deferred();
+    look?.();
+    await armed.promise;
+    assert.equal(asked, 2);
+    assert.deepEqual(
+      (await other.snapshots({ session: id })).map(({ trigger }) => trigger),
+      ['start'],
+    );
+    await own.saved(file);
+    look?.();
+    await own.flush();
+    const made = await other.snapshots({ session: id });
+    assert.deepEqual(
+      made.map(({ trigger, agent, files }) => `${trigger} by ${agent}: ${String(files)}`),
+      ['external by unknown: 1', 'save by user: 1', 'start by user: 0'],
+    );
   });
 
   it('leaves a save to the window in which it happens, however late that window is', async () => {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { LONGEST_SAVE_MS } from '../../../src/session/saveNotices';
 import { PendingSaves } from '../../../src/ui/pendingSaves';
 import { ManualClock } from './manualClock';
 
@@ -32,7 +33,7 @@ describe('PendingSaves', () => {
     saves.begin('a');
     hold('a');
     hold('a');
-    clock.advance(5_000);
+    clock.advance(LONGEST_SAVE_MS);
     assert.deepEqual(told, ['a']);
     assert.equal(hold('a'), false);
   });
@@ -41,9 +42,9 @@ describe('PendingSaves', () => {
     const { clock, told, saves, hold } = setUp();
     saves.begin('a');
     hold('a');
-    clock.advance(4_000);
+    clock.advance(LONGEST_SAVE_MS - 1_000);
     saves.begin('a');
-    clock.advance(4_000);
+    clock.advance(LONGEST_SAVE_MS - 1_000);
     assert.deepEqual(told, []);
     clock.advance(1_000);
     assert.deepEqual(told, ['a']);
