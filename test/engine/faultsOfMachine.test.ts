@@ -156,6 +156,8 @@ describe('faults of the machine', () => {
       const other = await world.open({}, world.repo.dir, clock);
       const follower = await other.capture(session.id, { ownWindow: false });
       assert.deepEqual([lease.state, follower.state], ['capturing', 'following']);
+      // The look with which a window takes over.
+      await lease.flush();
       write(cloneOf(session), 'a.txt', 'outside\n');
       lease.changedOutside(join(cloneOf(session), 'a.txt'));
       await lease.flush();
