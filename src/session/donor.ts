@@ -1,8 +1,8 @@
-import { rename, rm } from 'node:fs/promises';
+import { readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { wait } from '../base/clock';
 import { BulkheadError, errnoOf, ioError, isAbsent } from '../base/errors';
-import type { ObjectFormat, Oid } from '../core/objectId';
+import { isOid, type ObjectFormat, type Oid } from '../core/objectId';
 import { formatConfig } from '../git/configFile';
 import { CancelledError } from '../git/gitError';
 import { hasReftable } from '../git/headFile';
@@ -15,6 +15,8 @@ import type { Storage } from './storage';
 import type { UserRepository } from './userRepository';
 
 const DONOR_TRIES = 5;
+/** So many loose objects are worth a pack; a fetch of more becomes one too. */
+const LOOSE_ENOUGH = 20;
 /** What clones get of the user's refs. */
 const CARRIED_REFS = ['refs/heads/', 'refs/tags/', 'refs/remotes/'];
 
@@ -67,6 +69,7 @@ export async function refreshDonor(
         { cwd: donor.creating, signal: options.signal, ...progress },
       );
       await writeFileAtomic(join(temporary, 'config'), donorConfig(donor.format));
+      await packLooseObjects(host, temporary, options.signal);
       if (!hasReftable(temporary)) {
         // Clones make a branch of the one that HEAD names: theirs is to be another one.
         await writeFileAtomic(join(temporary, 'HEAD'), 'ref: refs/heads/bulkhead/none\n');
@@ -113,6 +116,24 @@ export async function refreshDonor(
   }
 }
 
+/**
+ * Puts loose objects into one pack, each as it is: every clone links every file, and every file is compared with its seal before.
+ * Only while the donor is being made: later, bytes that an agent patched would get a pack that is sealed as good.
+ */
+async function packLooseObjects(host: Host, gitDir: string, signal: AbortSignal | undefined): Promise<void> {
+  const objects = join(gitDir, 'objects');
+  const oids: string[] = [];
+  for (const folder of (await readdir(objects)).filter((name) => /^[0-9a-f]{2}$/.test(name))) {
+    oids.push(...(await readdir(join(objects, folder))).map((name) => folder + name).filter((oid) => isOid(oid)));
+  }
+  if (oids.length < LOOSE_ENOUGH) {
+    return;
+  }
+  const pack = ['pack-objects', '--quiet', '--window=0', join(objects, 'pack', 'pack')];
+  await host.git.run([`--git-dir=${gitDir}`, ...pack], { input: `${oids.join('\n')}\n`, signal });
+  await host.git.run([`--git-dir=${gitDir}`, 'prune-packed', '--quiet'], { signal });
+}
+
 /** Whether there is nothing to fetch: two looks at refs cost a tenth of a fetch that finds nothing. */
 async function hasAllRefs(host: Host, { gitDir, source }: Donor): Promise<boolean> {
   const [hers, ours] = await Promise.all(
@@ -134,6 +155,7 @@ function donorConfig(format: ObjectFormat): string {
     },
     ...(format === 'sha256' ? [{ section: 'extensions', entries: [['objectFormat', 'sha256'] as const] }] : []),
     { section: 'gc', entries: [['auto', '0']] },
+    { section: 'fetch', entries: [['unpackLimit', String(LOOSE_ENOUGH)]] },
     // Clones may start from any commit of hers, also one that no branch names.
     { section: 'uploadpack', entries: [['allowAnySHA1InWant', 'true']] },
   ]);
