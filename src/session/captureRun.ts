@@ -7,8 +7,7 @@ import { type ContentWriter, MAX_IN_PROCESS } from './contentWriter';
 import { NestedRepositories } from './nestedRepositories';
 import type { SnapshotStore } from './snapshotStore';
 import type { LeftOut } from './sparsePaths';
-import { trackedEntry } from './trackedEntry';
-import type { TrackedTrees } from './trackedTrees';
+import { trackedEntry, type TrackedTrees } from './trackedTrees';
 import { filesBelow, filesIn } from './treeFiles';
 import type { WorkTree } from './workTree';
 

@@ -3,8 +3,7 @@ import type { RepoPath } from '../core/repoPath';
 import type { TreeEntry } from '../core/treeObject';
 import { readNestedHead } from '../git/headFile';
 import type { SnapshotStore } from './snapshotStore';
-import { trackedEntry } from './trackedEntry';
-import type { TrackedTrees } from './trackedTrees';
+import { trackedEntry, type TrackedTrees } from './trackedTrees';
 import type { WorkTree } from './workTree';
 
 /** The repositories within a work tree: submodules, and folders with a `.git` of their own. Each folder is looked at once. */

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { BulkheadError } from '../base/errors';
-import { isWithin, type RepoPath } from '../core/repoPath';
+import type { RepoPath } from '../core/repoPath';
 import type { TreeEdit } from '../core/treeObject';
 import type { Git } from '../git/git';
 import { CheckIgnore } from '../git/workTreeQueries';
@@ -126,17 +126,4 @@ export class PathCapture {
   async stop(): Promise<void> {
     await Promise.all([this.#content.stop(), this.#checkIgnore.stop()]);
   }
-}
-
-/** Leaves out paths that lie below another one of the list. */
-export function withoutCovered(paths: Iterable<RepoPath>): RepoPath[] {
-  const sorted = [...new Set(paths)].sort();
-  const result: RepoPath[] = [];
-  for (const path of sorted) {
-    const last = result.at(-1);
-    if (last === undefined || !isWithin(path, last) || path === last) {
-      result.push(path);
-    }
-  }
-  return result;
 }

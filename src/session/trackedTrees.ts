@@ -1,4 +1,6 @@
 import { emptyTreeOid, type Oid } from '../core/objectId';
+import type { RepoPath } from '../core/repoPath';
+import type { TreeEntry } from '../core/treeObject';
 import { bringHead, currentHead, type HeadSource, type HeadState, lastHead } from './heads';
 import type { Host } from './host';
 import type { SnapshotStore } from './snapshotStore';
@@ -7,6 +9,17 @@ import type { SnapshotStore } from './snapshotStore';
 export interface TrackedTrees {
   readonly base: Oid;
   readonly head: Oid | null;
+}
+
+/** What is tracked at a path; undefined when nothing is. */
+export async function trackedEntry(
+  store: SnapshotStore,
+  { base, head }: TrackedTrees,
+  path: RepoPath,
+): Promise<TreeEntry | undefined> {
+  // HEAD is laid over the base: where both have a path, HEAD's entry counts.
+  const atHead = head === null ? undefined : await store.entry(head, path);
+  return atHead ?? (head === base ? undefined : await store.entry(base, path));
 }
 
 /** Keeps what is tracked in one work tree between saves, and reads it again when HEAD or the base may have moved. */

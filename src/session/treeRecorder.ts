@@ -1,7 +1,7 @@
 import type { Oid } from '../core/objectId';
-import type { RepoPath } from '../core/repoPath';
+import { isWithin, type RepoPath } from '../core/repoPath';
 import type { SkippedPath } from './api';
-import { type PathCapture, withoutCovered } from './pathCapture';
+import type { PathCapture } from './pathCapture';
 import type { SnapshotStore } from './snapshotStore';
 import { withoutLeftOut } from './sparsePaths';
 import type { StatCache } from './statCache';
@@ -130,4 +130,17 @@ export class TreeRecorder {
     }
     return paths;
   }
+}
+
+/** Leaves out paths that lie below another one of the list. */
+function withoutCovered(paths: Iterable<RepoPath>): RepoPath[] {
+  const sorted = [...new Set(paths)].sort();
+  const result: RepoPath[] = [];
+  for (const path of sorted) {
+    const last = result.at(-1);
+    if (last === undefined || !isWithin(path, last) || path === last) {
+      result.push(path);
+    }
+  }
+  return result;
 }
