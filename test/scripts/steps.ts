@@ -24,8 +24,8 @@ export interface Step {
   readonly name: string;
   /** Names of steps that must have passed before. */
   readonly needs?: readonly string[];
-  /** Drives a browser: one such step at a time, because each wants a core and a half. */
-  readonly browser?: boolean;
+  /** Nothing else runs at the same time: it is about what happens within moments. */
+  readonly alone?: boolean;
   readonly run: (context: Context) => Promise<StepResult>;
 }
 
@@ -104,7 +104,6 @@ async function counted(
 
 interface MochaOptions {
   readonly needs?: readonly string[];
-  readonly browser?: boolean;
   /** For one test. */
   readonly testTimeoutMs?: number;
   readonly timeoutMs?: number;
@@ -133,7 +132,6 @@ function mocha(name: string, patterns: readonly string[], options: MochaOptions 
   return {
     name,
     needs: ['build tests', ...(options.needs ?? [])],
-    browser: options.browser ?? false,
     run: async (context) => {
       const files = fs.globSync(patterns, { cwd: root }).sort();
       if (files.length === 0) return one(false, `There are no tests in ${patterns.join(', ')}.`);
@@ -192,7 +190,7 @@ const host: Step = {
 const hostSuite: Step = {
   name: 'host suite',
   needs: ['build', 'build tests', 'VS Code host'],
-  browser: true,
+  alone: true,
   run: async (context) => {
     const result = await counted(
       'host suite',
@@ -228,7 +226,6 @@ const packaged = tool(
 );
 const workbench = mocha('workbench', ['out/test/ui/**/*.test.js'], {
   needs: ['build', 'package', 'VS Code host'],
-  browser: true,
   testTimeoutMs: 120_000,
   timeoutMs: 8 * 60_000,
 });
@@ -314,8 +311,8 @@ export async function runSteps(all: readonly Step[], argv: readonly string[]): P
   };
   const mayStart = (step: Step) =>
     (step.needs ?? []).every((name) => ended.has(name)) &&
-    running.size < 2 &&
-    !(step.browser === true && [...running.keys()].some((other) => other.browser === true));
+    (step.alone === true ? running.size === 0 : running.size < 2) &&
+    ![...running.keys()].some((other) => other.alone === true);
 
   while (waiting.length > 0 || running.size > 0) {
     if (abort.signal.aborted) waiting.length = 0;
