@@ -15,6 +15,7 @@ import {
 } from '../core/holder';
 import type { Oid } from '../core/objectId';
 import { claimRef } from '../core/refName';
+import { listRefs } from '../git/forEachRef';
 import type { RefMove, RefUpdateResult } from '../git/updateRef';
 import { forgetHeld, livenessOfHolder, newHolder, rememberHeld } from './holders';
 import type { Host } from './host';
@@ -112,17 +113,11 @@ export class Claims {
   /** Every claim of the store. */
   async list(): Promise<readonly FoundClaim[]> {
     const folder = claimRef('workspace').slice(0, -'/workspace'.length);
-    const names = await this.#host.git.text([
-      `--git-dir=${this.#store.gitDir}`,
-      'for-each-ref',
-      '--format=%(refname)',
-      folder,
-    ]);
+    const refs = await listRefs(this.#host.git, this.#store.gitDir, [folder]);
     const found = await Promise.all(
-      names
-        .split('\n')
+      [...refs.keys()]
         .map((ref) => ref.slice(folder.length + 1))
-        .filter((session) => session !== '' && !session.includes('/'))
+        .filter((session) => !session.includes('/'))
         .map((session) => this.find(session)),
     );
     return found.filter((claim) => claim !== undefined);

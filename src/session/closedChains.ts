@@ -3,6 +3,7 @@ import type { Oid } from '../core/objectId';
 import { closedRef, sessionOfShadowRef } from '../core/refName';
 import { isSessionRef } from '../core/sessionId';
 import { parseMessage, type SnapshotMeta } from '../core/snapshotMessage';
+import { listRefs } from '../git/forEachRef';
 import type { Host } from './host';
 import { isDamage, type SnapshotStore } from './snapshotStore';
 
@@ -15,10 +16,7 @@ const CLOSED = /^refs\/bulkhead\/closed\/([^/]+)\/\d+$/;
 
 /** Chains that the first snapshot of a later one names, and that no ref leads to: git takes them for rubbish. */
 export async function findUnheldChains(host: Host, store: SnapshotStore): Promise<readonly Tip[]> {
-  const text = await host.git.text([
-    `--git-dir=${store.gitDir}`,
-    'for-each-ref',
-    '--format=%(objectname) %(refname)',
+  const standing = await listRefs(host.git, store.gitDir, [
     'refs/bulkhead/sessions',
     'refs/bulkhead/workspace',
     'refs/bulkhead/closed',
@@ -26,9 +24,7 @@ export async function findUnheldChains(host: Host, store: SnapshotStore): Promis
   const queue: Tip[] = [];
   const held = new Set<Oid>();
   const refs = new Set<string>();
-  for (const line of text.split('\n').filter((part) => part !== '')) {
-    const oid = line.slice(0, line.indexOf(' '));
-    const ref = line.slice(oid.length + 1);
+  for (const [ref, oid] of standing) {
     const session = sessionOfShadowRef(ref) ?? CLOSED.exec(ref)?.[1];
     if (session !== undefined && isSessionRef(session)) {
       queue.push({ session, oid });

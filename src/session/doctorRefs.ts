@@ -3,6 +3,7 @@ import { describeHolder, parseHolder } from '../core/holder';
 import { emptyTreeOid, type Oid } from '../core/objectId';
 import { baseRef, claimRef, recordRef, sessionOfShadowRef, shadowRef } from '../core/refName';
 import { isSessionId } from '../core/sessionId';
+import { listReadableRefs } from '../git/forEachRef';
 import type { Repair } from './api';
 import { findUnheldChains, restoreClosedRefs } from './closedChains';
 import { moveToDamaged } from './doctorPlace';
@@ -31,21 +32,7 @@ export interface StoredRefs {
 }
 
 export async function readRefs(host: Host, store: SnapshotStore): Promise<StoredRefs> {
-  const { stdout, stderr } = await host.git.run([
-    `--git-dir=${store.gitDir}`,
-    'for-each-ref',
-    '--format=%(objectname) %(refname)',
-    'refs/bulkhead',
-  ]);
-  const refs = new Map<string, Oid>();
-  for (const line of stdout
-    .toString('utf8')
-    .split('\n')
-    .filter((part) => part !== '')) {
-    refs.set(line.slice(line.indexOf(' ') + 1), line.slice(0, line.indexOf(' ')));
-  }
-  const broken = [...stderr.matchAll(/ignoring broken ref (refs\/\S+)/g)].map(([, ref]) => ref ?? '');
-  return { refs, broken };
+  return listReadableRefs(host.git, store.gitDir, ['refs/bulkhead']);
 }
 
 /** Sessions that a record or a shadow ref names. */

@@ -1,6 +1,7 @@
 import { BulkheadError, messageOf } from '../base/errors';
 import { isOid, type Oid } from '../core/objectId';
 import { headRef, isBranchName, lostRef } from '../core/refName';
+import { listRefs } from '../git/forEachRef';
 import { hasReftable, isPlainGitFolder, readBranches, readHead } from '../git/headFile';
 import { fetchInto } from '../git/porcelain';
 import { holdsCommit, withCloneView } from './cloneView';
@@ -127,15 +128,8 @@ async function listBranches(
   gitDir: string,
 ): Promise<ReadonlyMap<string, Oid>> {
   const branches = new Map<string, Oid>();
-  const list = await host.git.text([
-    `--git-dir=${gitDir}`,
-    'for-each-ref',
-    '--format=%(objectname) %(refname:lstrip=2)',
-    'refs/heads',
-  ]);
-  for (const line of list.split('\n').filter((text) => text !== '')) {
-    const oid = line.slice(0, line.indexOf(' '));
-    const name = line.slice(line.indexOf(' ') + 1);
+  for (const [ref, oid] of await listRefs(host.git, gitDir, ['refs/heads'])) {
+    const name = ref.slice('refs/heads/'.length);
     if (isOid(oid, store.format) && isUsable(host, session, name)) {
       branches.set(name, oid);
     }
@@ -211,17 +205,11 @@ async function recordBranches(
   branches: ReadonlyMap<string, Oid>,
 ): Promise<void> {
   const prefix = `refs/bulkhead/heads/${session}/`;
-  const text = await host.git.text([
-    `--git-dir=${store.gitDir}`,
-    'for-each-ref',
-    `--format=%(objectname) %(refname)`,
-    prefix,
-  ]);
   const known = new Map<string, Oid>();
-  for (const line of text.split('\n').filter((part) => part !== '')) {
-    const name = line.slice(line.indexOf(' ') + 1 + prefix.length);
+  for (const [ref, oid] of await listRefs(host.git, store.gitDir, [prefix])) {
+    const name = ref.slice(prefix.length);
     if (name !== 'HEAD') {
-      known.set(name, line.slice(0, line.indexOf(' ')));
+      known.set(name, oid);
     }
   }
   for (const [name, old] of known) {

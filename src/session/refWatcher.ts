@@ -5,6 +5,7 @@ import type { Disposable } from '../base/disposable';
 import { isAbsent, messageOf } from '../base/errors';
 import type { Oid } from '../core/objectId';
 import { sessionOfShadowRef } from '../core/refName';
+import { listRefs } from '../git/forEachRef';
 import { makeFolder } from './files';
 import type { Host } from './host';
 import type { SnapshotStore } from './snapshotStore';
@@ -130,20 +131,12 @@ export class RefWatcher implements Disposable {
     }
   }
 
-  async #read(): Promise<Map<string, Oid>> {
-    const text = await this.#host.git.text([
-      `--git-dir=${this.#store.gitDir}`,
-      'for-each-ref',
-      '--format=%(objectname) %(refname)',
+  #read(): Promise<Map<string, Oid>> {
+    return listRefs(this.#host.git, this.#store.gitDir, [
       'refs/bulkhead/sessions',
       'refs/bulkhead/workspace',
       'refs/bulkhead/records',
     ]);
-    const refs = new Map<string, Oid>();
-    for (const line of text.split('\n').filter((part) => part !== '')) {
-      refs.set(line.slice(line.indexOf(' ') + 1), line.slice(0, line.indexOf(' ')));
-    }
-    return refs;
   }
 
   dispose(): void {

@@ -4,6 +4,7 @@ import { BulkheadError, messageOf } from '../base/errors';
 import { shadowRef } from '../core/refName';
 import { isSessionId, isSessionIdPrefix } from '../core/sessionId';
 import type { SessionRecord } from '../core/sessionRecord';
+import { listRefs } from '../git/forEachRef';
 import { type Session, type SessionRef, type SessionState, WORKSPACE } from './api';
 import { isRealFolder } from './files';
 import type { Host } from './host';
@@ -64,14 +65,11 @@ export class SessionCatalog {
   }
 
   async #recordedIds(): Promise<string[]> {
-    const text = await this.#host.git.text([
-      `--git-dir=${this.#store.gitDir}`,
-      'for-each-ref',
-      '--format=%(refname:lstrip=3)',
+    const refs = await listRefs(this.#host.git, this.#store.gitDir, [
       'refs/bulkhead/records',
       'refs/bulkhead/sessions',
     ]);
-    return text.split('\n').filter((id) => isSessionId(id));
+    return [...refs.keys()].map((ref) => ref.slice(ref.lastIndexOf('/') + 1)).filter((id) => isSessionId(id));
   }
 
   /** A session, or the user's checkout as one. @throws BulkheadError `session-not-found` */

@@ -1,4 +1,5 @@
 import type { Oid } from '../core/objectId';
+import { listRefs } from '../git/forEachRef';
 import type { Session } from './api';
 import type { Host } from './host';
 import type { SnapshotHealth } from './snapshotHealth';
@@ -47,14 +48,9 @@ export class SnapshotSummaries {
     if (known?.current === current) {
       return known.count;
     }
-    const tips = await this.#host.git.text([
-      `--git-dir=${this.#store.gitDir}`,
-      'for-each-ref',
-      '--format=%(objectname)',
-      `refs/bulkhead/closed/${session}`,
-    ]);
+    const tips = await listRefs(this.#host.git, this.#store.gitDir, [`refs/bulkhead/closed/${session}`]);
     let count = 0;
-    for (const tip of tips.split('\n').filter((oid) => oid !== '')) {
+    for (const tip of tips.values()) {
       count += await this.#lengthOfChain(tip);
     }
     this.#closed.set(session, { current, count });

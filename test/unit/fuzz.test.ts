@@ -3,9 +3,11 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BulkheadError } from '../../src/base/errors';
 import { splitNul } from '../../src/base/bytes';
+import { silentLog } from '../../src/base/log';
 import { parseArguments, wantsJson } from '../../src/cli/arguments';
 import { parseCommit, writeCommit } from '../../src/core/commitObject';
 import { describeHolder, formatHolder, parseHolder } from '../../src/core/holder';
+import { formatIntent, type Intent, parseIntent } from '../../src/core/intent';
 import { decodeLoose, encodeLoose } from '../../src/core/looseObject';
 import { hashObject, isOid, isOidPrefix } from '../../src/core/objectId';
 import {
@@ -25,16 +27,18 @@ import { cleanSubject, formatMessage, parseMessage } from '../../src/core/snapsh
 import { compareEntries, findEntry, kindOfMode, parseTree, spliceTree, writeTree } from '../../src/core/treeObject';
 import { objectParser, sizeParser } from '../../src/git/catFile';
 import { parseDiffTree } from '../../src/git/diffTree';
+import { parseRefs } from '../../src/git/forEachRef';
 import { diskError, endOfStderr, faultInStderr } from '../../src/git/gitError';
 import type { AnswerParser } from '../../src/git/gitProcess';
 import { parseGitVersion } from '../../src/git/gitVersion';
-import { isPlainGitFolder, readHead, readNestedHead } from '../../src/git/headFile';
+import { isPlainGitFolder, readBranches, readHead, readNestedHead } from '../../src/git/headFile';
 import { parseBoolean, parseConfigList } from '../../src/git/repositoryConfig';
 import { parseDone } from '../../src/git/updateRef';
 import { fieldsParser, OID_LINE, parsePathList, quotedLine } from '../../src/git/workTreeQueries';
-import { readSessionFile } from '../../src/session/pointer';
+import { createHost } from '../../src/session/host';
+import { findClone, readSessionFile } from '../../src/session/pointer';
 import { parseIndex } from '../../src/session/repositoryIndex';
-import { parseLog } from '../../src/session/snapshotLogFormat';
+import { parseCounts, parseLog } from '../../src/session/snapshotLogFormat';
 import { readStorageOwner } from '../../src/session/storage';
 import { formatSnapshotUri, parseSnapshotUri } from '../../src/ui/snapshotUri';
 import { accepts, Fuzzer } from '../support/fuzz';
@@ -144,6 +148,15 @@ describe('every parser', () => {
       const ended = input.length === 0 || input.at(-1) === 0 ? input : Buffer.concat([input, Buffer.of(0)]);
       assert.ok(Buffer.concat(splitNul(input).flatMap((part) => [part, Buffer.of(0)])).equals(ended));
     });
+    textRounds([`${OID} refs/heads/main\n${OTHER} refs/bulkhead/sessions/${ID}\n`, `${OID} refs/a b\n`], (input) => {
+      for (const [ref, oid] of accepts('parseRefs', input, () => parseRefs(input)) ?? []) {
+        assert.ok(isOid(oid) && ref.startsWith('refs/') && !/[ \n]/.test(ref));
+      }
+    });
+    textRounds([' 1 file changed, 2 insertions(+), 3 deletions(-)\n', ' 2 files changed\n', ''], (input) => {
+      const counts = accepts('parseCounts', input, () => parseCounts(input)) ?? assert.fail('it never throws');
+      assert.ok(Object.values(counts).every((count) => count >= 0));
+    });
     textRounds(
       [
         `\0${OID}\0${OTHER}\0\x001700000000\0Save\n\nBulkhead-Session: ${ID}\nBulkhead-Trigger: save\nBulkhead-Agent: codex\nBulkhead-Chain: 1 1 5\n\0\n 1 file changed, 2 insertions(+)\n`,
@@ -239,6 +252,24 @@ describe('every parser', () => {
         assert.ok(isOid(hashObject('sha1', object.type, object.body)));
       }
     });
+  });
+
+  it('of intents: what was read is written again, and holds oids and names only', () => {
+    const intents: Intent[] = [
+      { kind: 'create', nonce: '0123456789abcdef' },
+      { kind: 'delete' },
+      { kind: 'apply', branch: 'fix-login', tip: OID, tree: OTHER, partial: false },
+      { kind: 'restore', from: OID, to: OTHER, undo: null, subject: 's', agent: 'user', reverses: null },
+    ];
+    rounds(
+      intents.map((intent) => formatIntent(ID, intent, null)),
+      (input) => {
+        const parsed = accepts('parseIntent', input, () => parseIntent(input, ID)) ?? assert.fail('it never throws');
+        if (parsed.kind === 'ok') {
+          assert.deepEqual(parseIntent(formatIntent(ID, parsed.intent, null), ID), { ...parsed, holder: null });
+        }
+      },
+    );
   });
 
   it('of records, holders, and the list of storages', () => {
@@ -428,6 +459,8 @@ describe('every parser', () => {
       '{"format":7,"repository":"/x"}',
       '[1]',
     );
+    const links = buffers(`{"storage":"/s","id":"${ID}","nonce":"abc"}`, '{"storage":7}', '{}');
+    const host = await createHost({ log: silentLog, product: 'cli', environment: process.env });
     const pointers = buffers('gitdir: .git/modules/x\n', 'gitdir: /etc\n');
     for (let round = 0; round < FILE_ROUNDS; round++) {
       writeFileSync(join(gitDir, 'HEAD'), fuzzer.bytes(heads));
@@ -435,6 +468,8 @@ describe('every parser', () => {
       writeFileSync(join(gitDir, 'packed-refs'), fuzzer.bytes(packed));
       const head = accepts('readHead', round, () => readHead(gitDir));
       assert.ok(head === undefined || head.kind === 'unknown' || head.oid === null || isOid(head.oid));
+      const branches = accepts('readBranches', round, () => readBranches(gitDir)) ?? assert.fail('it never throws');
+      assert.ok([...branches.values()].every((oid) => isOid(oid)));
       mkdirSync(join(folder, 'nested'), { recursive: true });
       writeFileSync(join(folder, 'nested', '.git'), fuzzer.bytes(pointers));
       accepts('readNestedHead', round, () => readNestedHead(join(folder, 'nested'), [folder]));
@@ -444,6 +479,12 @@ describe('every parser', () => {
       writeFileSync(join(folder, 'storage.json'), json);
       await own('readSessionFile', json, () => readSessionFile(folder));
       await own('readStorageOwner', json, () => readStorageOwner(folder));
+      const pointer = fuzzer.bytes(links);
+      writeFileSync(join(gitDir, 'bulkhead'), pointer);
+      // A pointer alone makes no clone of a folder, whatever it says.
+      await own('findClone', pointer, async () => {
+        assert.equal(await findClone(host, folder), undefined);
+      });
       await own('diskError', json, () => diskError(json.toString(), folder));
     }
   });
