@@ -24,7 +24,7 @@ export interface Step {
   readonly name: string;
   /** Names of steps that must have passed before. */
   readonly needs?: readonly string[];
-  /** Nothing else runs at the same time: it is about what happens within moments. */
+  /** Nothing else runs at the same time: it waits for what happens within moments, and a whole browser wants both cores. */
   readonly alone?: boolean;
   readonly run: (context: Context) => Promise<StepResult>;
 }
@@ -104,6 +104,7 @@ async function counted(
 
 interface MochaOptions {
   readonly needs?: readonly string[];
+  readonly alone?: boolean;
   /** For one test. */
   readonly testTimeoutMs?: number;
   readonly timeoutMs?: number;
@@ -132,6 +133,7 @@ function mocha(name: string, patterns: readonly string[], options: MochaOptions 
   return {
     name,
     needs: ['build tests', ...(options.needs ?? [])],
+    alone: options.alone ?? false,
     run: async (context) => {
       const files = fs.globSync(patterns, { cwd: root }).sort();
       if (files.length === 0) return one(false, `There are no tests in ${patterns.join(', ')}.`);
@@ -226,6 +228,7 @@ const packaged = tool(
 );
 const workbench = mocha('workbench', ['out/test/ui/**/*.test.js'], {
   needs: ['build', 'package', 'VS Code host'],
+  alone: true,
   testTimeoutMs: 120_000,
   timeoutMs: 8 * 60_000,
 });
@@ -233,24 +236,24 @@ const workbench = mocha('workbench', ['out/test/ui/**/*.test.js'], {
 export const testSteps: readonly Step[] = [
   prettier,
   types,
+  lint,
   host,
   build,
   buildTests,
-  packaged,
   // Then the longest first, and in parts, so that both cores have something to do until the end.
-  workbench,
-  lint,
   engine('faults', `{${FAULTS.join(',')}}.test.js`),
   mocha('command line', ['out/test/cli/**/*.test.js'], { needs: ['build'], timeoutMs: 8 * 60_000 }),
   engine('engine', `!(${[...ATTACKS, ...FAULTS, ...KINDS].join('|')}).test.js`),
   engine('attacks', `{${ATTACKS.join(',')}}.test.js`),
   engine('kinds', `{${KINDS.join(',')}}.test.js`),
-  hostSuite,
   unit,
   mocha('rules', ['out/test/lint/{layers,lint}.test.js'], { testTimeoutMs: 60_000 }),
-  manifest,
+  packaged,
   layers,
   deadCode,
+  manifest,
+  hostSuite,
+  workbench,
 ];
 
 interface Total {
