@@ -53,6 +53,8 @@ const KILLS = 8;
 const USELESS = 8;
 /** A child that owes an answer and has said nothing for so long is stuck: it would keep everybody waiting for ever. */
 const SILENCE_MS = 60_000;
+/** Asked once more: where the computer slept, the time was over before the answer could be read. */
+export const SILENCES = 2;
 const FIRST_PAUSE_MS = 10;
 const LONGEST_PAUSE_MS = 1000;
 /** A child that was asked to end has so long for it. */
@@ -88,7 +90,8 @@ export class GitProcess {
    * to answer, and says nothing about the health of git
    * @param options.repeats asking twice does no harm: what was not answered by a child that was lost is asked again, a bounded
    * number of times. Without it every loss is told to whoever asked.
-   * @param options.silenceMs a child that owes an answer and writes nothing for so long is ended, and its request fails; 60 s
+   * @param options.silenceMs a child that owes an answer and writes nothing for so long is ended; at the second time its request
+   * fails; 60 s
    */
   constructor(
     git: Git,
@@ -336,7 +339,7 @@ export class GitProcess {
       return;
     }
     first.losses++;
-    const limit = run.silent || (code !== null && this.#endsOnFailure) ? 1 : code === null ? KILLS : EXITS;
+    const limit = run.silent ? SILENCES : code === null ? KILLS : this.#endsOnFailure ? 1 : EXITS;
     if (first.losses >= limit) {
       lost.shift();
       first.deferred.reject(this.#lossError(run, code, signal));

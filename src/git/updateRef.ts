@@ -6,7 +6,7 @@ import { type Oid, zeroOid, type ObjectFormat } from '../core/objectId';
 import type { CatFile } from './catFile';
 import type { Git } from './git';
 import { diskError, faultInStderr, GitError } from './gitError';
-import { type AnswerParser, GitProcess } from './gitProcess';
+import { type AnswerParser, GitProcess, SILENCES } from './gitProcess';
 import { lockFileOf, removeLeftLocks } from './leftLocks';
 
 /** One move of a ref. The old oid is required: a blind write cannot be expressed. Null means absent; equal ones only check. */
@@ -108,7 +108,7 @@ export class UpdateRef {
         if (fate !== 'untouched') {
           return fate;
         }
-        if (attempt === KILLED_TRIES || error.data['silent'] === true) {
+        if (attempt >= (error.data['silent'] === true ? SILENCES : KILLED_TRIES)) {
           throw error;
         }
         // It is gone and did nothing, so this is the first time that anybody can carry it out.
