@@ -255,7 +255,8 @@ function creatingName(id: string, nonce: string): string {
 
 async function removeFolder(folder: string): Promise<void> {
   try {
-    await rm(folder, { recursive: true, force: true });
+    // A git that outlived the process which had started it may still write there.
+    await rm(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
   } catch (error) {
     throw ioError('remove', folder, error);
   }

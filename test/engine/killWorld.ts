@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, lstatSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
+import { chmodSync, existsSync, lstatSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import type { Session } from '../../src/session/api';
 import type { Bulkhead } from '../../src/session/bulkhead';
 import { git, gitLine } from '../support/git';
@@ -79,13 +80,38 @@ export class KillWorld {
     child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
     child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
     const [code, signal] = (await once(child, 'close')) as [number | null, string | null];
-    // Children of a killed node still hold its output: `close` says that they are gone, too.
     if (signal === 'SIGKILL') {
+      // A git that it had started goes on without it, and may write until it has ended.
+      await groupEnd(child.pid ?? assert.fail('it was started'));
       return { kind: 'killed' };
     }
     assert.equal(code, 0, `the operation failed: ${stderr}`);
     return { kind: 'done', ...(JSON.parse(stdout) as KillReport) };
   }
+}
+
+/** Nobody is told when a process ends that is not its own child, so this one looks again and again. */
+async function groupEnd(group: number): Promise<void> {
+  while (existsSync('/proc/self/stat') && readdirSync('/proc').some((pid) => isAliveIn(group, pid))) {
+    await setTimeout(5);
+  }
+}
+
+/** One that nobody has waited for yet (state Z) does nothing any more. */
+function isAliveIn(group: number, pid: string): boolean {
+  if (!/^\d+$/.test(pid)) {
+    return false;
+  }
+  let stat: string;
+  try {
+    stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  } catch {
+    // It ended meanwhile.
+    return false;
+  }
+  // proc_pid_stat(5): after the name in brackets come state, parent and group.
+  const [state, , ownGroup] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return state !== 'Z' && Number(ownGroup) === group;
 }
 
 export type KillRun = { readonly kind: 'killed' } | ({ readonly kind: 'done' } & KillReport);
