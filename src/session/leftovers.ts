@@ -4,7 +4,9 @@ import { isAbsent, ioError } from '../base/errors';
 import { namesIn } from './files';
 import type { Host } from './host';
 import { livenessOfOwner } from './ownedNames';
-import type { Storage } from './storage';
+import { sessionFolderIds } from './pointer';
+import { sweepWorkingCopies } from './statCache';
+import { statCacheFolder, type Storage } from './storage';
 
 /** What nobody can be proven to have left goes after this time, in milliseconds. */
 const OLD_MS = 86_400_000;
@@ -12,7 +14,7 @@ const HALF_WRITTEN = /^\.tmp-[0-9a-f]{12}$/;
 
 /**
  * Removes what killed processes left half made: folders that something was being made in, once their maker is proven dead or
- * after a day, and half-written files after a day. Folders of sessions are left to whoever holds the claim, see Recovery.
+ * after a day, and half-written files after a day, and working copies of stat caches. Folders of sessions are left to whoever holds the claim, see Recovery.
  */
 export async function sweepLeftovers(
   host: Host,
@@ -27,6 +29,9 @@ export async function sweepLeftovers(
         await remove(path);
       }
     }
+  }
+  for (const session of ['workspace', ...(await sessionFolderIds(storage.sessions))]) {
+    await sweepWorkingCopies(host, statCacheFolder(storage, session));
   }
   for (const folder of [storage.root, storage.store, join(storage.store, 'info'), storage.locks]) {
     for (const name of await namesIn(folder)) {

@@ -6,7 +6,7 @@ import { isOid, type Oid } from '../core/objectId';
 import { type RepoPath, repoPathFromBytes, uncheckedRepoPath } from '../core/repoPath';
 import type { TreeEdit } from '../core/treeObject';
 import { parsePathList } from '../git/workTreeQueries';
-import { makeFolder, readTextIfThere, writeFileAtomic } from './files';
+import { makeFolder, namesIn, readTextIfThere, writeFileAtomic } from './files';
 import type { Host } from './host';
 import { livenessOfOwner, ownedName } from './ownedNames';
 import { findRulePipe, rulePipe } from './ruleFiles';
@@ -203,6 +203,20 @@ async function mayHoldMarks(index: string): Promise<boolean> {
   }
 }
 
+/** Removes the working copies of stat caches that killed processes have left, and git's lock files of them. */
+export async function sweepWorkingCopies(host: Host, folder: string): Promise<void> {
+  for (const name of await namesIn(folder)) {
+    if (!name.startsWith(TEMPORARY)) {
+      continue;
+    }
+    const path = join(folder, name);
+    const owner = await livenessOfOwner(name.slice(TEMPORARY.length).replace(/\.lock$/, ''));
+    if (owner === 'dead' || (owner === 'unknown' && (await isOld(path, host.clock.now())))) {
+      await rm(path, { force: true });
+    }
+  }
+}
+
 /** By the time of the last change of its entry: the time of its content is set by hand. */
 async function isOld(file: string, now: number): Promise<boolean> {
   const { ctimeMs } = await stat(file);
@@ -297,17 +311,9 @@ export class OpenStatCache {
     for (const name of await readdir(this.#folder)) {
       if (name.startsWith(PREFIX) && name !== `${PREFIX}${tree}`) {
         await rm(join(this.#folder, name), { force: true });
-      } else if (name.startsWith(TEMPORARY) && (await this.#isLeftOver(name))) {
-        await rm(join(this.#folder, name), { force: true });
       }
     }
-  }
-
-  /** Whether a process that was killed has left it; git's lock file of it goes the same way. */
-  async #isLeftOver(name: string): Promise<boolean> {
-    const owned = name.slice(TEMPORARY.length).replace(/\.lock$/, '');
-    const owner = await livenessOfOwner(owned);
-    return owner === 'dead' || (owner === 'unknown' && (await isOld(join(this.#folder, name), this.#host.clock.now())));
+    await sweepWorkingCopies(this.#host, this.#folder);
   }
 
   async discard(): Promise<void> {

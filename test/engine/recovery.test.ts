@@ -14,6 +14,7 @@ import type { BulkheadError } from '../../src/base/errors';
 import { formatIntent, type Intent } from '../../src/core/intent';
 import type { Recovered, Session } from '../../src/session/api';
 import type { Bulkhead } from '../../src/session/bulkhead';
+import { ownedName } from '../../src/session/ownedNames';
 import { useOwnHome } from '../support/environment';
 import { gitLine } from '../support/git';
 import { runCli } from '../support/runCli';
@@ -280,6 +281,26 @@ describe('an operation that was cut off', () => {
     utimesSync(old ?? '', yesterday, yesterday);
     await bulkhead.recover({ sweep: true });
     assert.deepEqual(readdirSync(join(world.storage, 'creating')), [basename(young ?? '')]);
+  });
+
+  it('removes the copies of an index on which a killed process was at work, in every session, and those of no living one', async () => {
+    const living = `.tmp-${await ownedName('index')}`;
+    // The same process number, started at another time: that one is gone.
+    const dead = living.replace(/-\d+-([0-9a-f]{8})$/, '-1-$1');
+    const folders = [join(world.storage, 'workspace'), dirname(clone)];
+    for (const folder of folders) {
+      mkdirSync(folder, { recursive: true });
+      for (const name of [living, dead, `${dead}.lock`]) {
+        writeFileSync(join(folder, name), '');
+      }
+    }
+    await bulkhead.recover({ sweep: true });
+    for (const folder of folders) {
+      assert.deepEqual(
+        readdirSync(folder).filter((name) => name.startsWith('.tmp-')),
+        [living],
+      );
+    }
   });
 
   it('finishes a deletion whose record says deleted, whoever began it', async () => {
