@@ -62,9 +62,10 @@ export function parseLog(text: string): LogRow[] {
 /** What `--shortstat` prints. */
 export function parseCounts(text: string): Counts {
   const number = (pattern: RegExp): number => Number(pattern.exec(text)?.[1] ?? 0);
+  // Bounded, and tried once per number: a long run of digits would be gone through for each of them.
   return {
-    files: number(/(\d+) files? changed/),
-    added: number(/(\d+) insertions?/),
-    deleted: number(/(\d+) deletions?/),
+    files: number(/\b(\d{1,15}) files? changed/),
+    added: number(/\b(\d{1,15}) insertions?/),
+    deleted: number(/\b(\d{1,15}) deletions?/),
   };
 }

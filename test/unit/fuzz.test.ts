@@ -157,6 +157,8 @@ describe('every parser', () => {
       const counts = accepts('parseCounts', input, () => parseCounts(input)) ?? assert.fail('it never throws');
       assert.ok(Object.values(counts).every((count) => count >= 0));
     });
+    // Gone through once, however long a number is.
+    assert.deepEqual(parseCounts('0'.repeat(300_000)), { files: 0, added: 0, deleted: 0 });
     textRounds(
       [
         `\0${OID}\0${OTHER}\0\x001700000000\0Save\n\nBulkhead-Session: ${ID}\nBulkhead-Trigger: save\nBulkhead-Agent: codex\nBulkhead-Chain: 1 1 5\n\0\n 1 file changed, 2 insertions(+)\n`,
