@@ -392,7 +392,6 @@ describe('hostile paths', () => {
       await checkpoint(bulkhead, session);
       for (const method of ['remove', 'writeFile'] as const) {
         const { prototype } = WorkTree;
-        // eslint-disable-next-line @typescript-eslint/unbound-method -- put back below, and called with its own object
         const original = prototype[method] as (this: WorkTree, ...args: unknown[]) => void;
         let isSwapped = false;
         Object.assign(prototype, {

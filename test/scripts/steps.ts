@@ -157,7 +157,7 @@ const prettier = tool('format', [
   '.',
 ]);
 const types = tool('types', ['node_modules/typescript/bin/tsc', '--pretty', 'false']);
-const lint = tool('lint', ['node_modules/eslint/bin/eslint.js', '--max-warnings', '0', '.']);
+const lint = tool('lint', ['node_modules/oxlint/bin/oxlint']);
 const layers = tool('layers', [
   'node_modules/dependency-cruiser/bin/dependency-cruiser.mjs',
   '--config',
