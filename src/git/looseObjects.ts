@@ -1,21 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import {
-  chmodSync,
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  statSync,
-  unlinkSync,
-  utimesSync,
-  writeSync,
-} from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, statSync, utimesSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import type { Clock } from '../base/clock';
 import { errnoOf, ioError, isAbsent } from '../base/errors';
 import { decodeLoose, encodeLoose, loosePath } from '../core/looseObject';
 import { hashObject, type ObjectFormat, type ObjectType, type Oid } from '../core/objectId';
+import { removeQuietly, syncFolder, writeAndClose, writeNewFile } from './newFile';
+import { StandbyFiles } from './standbyFiles';
 
 /**
  * Above this many bytes a tree is stored without compression: its oids do not shrink, and deflating them is most of the
@@ -29,6 +20,9 @@ const STORED_TREE_BYTES = 64 * 1024;
  */
 const CHECKED_BYTES = 64 * 1024;
 
+/** As git's own; whoever reads the object finds that nobody means to change it. */
+const MODE = 0o444;
+
 /** What stands where an object's own file would be. */
 export type LooseState =
   | { readonly kind: 'absent' }
@@ -37,19 +31,28 @@ export type LooseState =
   | { readonly kind: 'corrupt'; readonly reason: string };
 
 /**
- * Writes loose objects in git's own format, in process: temporary name, rename, as git does it. Synchronous on purpose:
- * a handful of small system calls takes less time than handing each of them to a thread.
+ * Writes loose objects in git's own format, in process: temporary name, rename, as git does it.
  */
 export class LooseObjects {
   readonly #folder: string;
   readonly #format: ObjectFormat;
   readonly #fsync: boolean;
+  readonly #standby: StandbyFiles;
+  /** No other writer gives its files such names. Drawn once: seven draws took as long as all the hashing of a save. */
+  readonly #own = randomBytes(8).toString('hex');
+  #count = 0;
   #damageSeen = false;
 
-  constructor(options: { readonly objectsFolder: string; readonly format: ObjectFormat; readonly fsync: boolean }) {
+  constructor(options: {
+    readonly objectsFolder: string;
+    readonly format: ObjectFormat;
+    readonly fsync: boolean;
+    readonly clock: Clock;
+  }) {
     this.#folder = options.objectsFolder;
     this.#format = options.format;
     this.#fsync = options.fsync;
+    this.#standby = new StandbyFiles(options.clock, { nextPath: () => this.#temporaryPath(), mode: MODE });
   }
 
   /** From now on no file is trusted by its size: something in the store is damaged. */
@@ -115,33 +118,60 @@ export class LooseObjects {
     return found.kind === 'whole' && found.body.equals(body);
   }
 
+  #publish(target: string, bytes: Buffer): void {
+    if (this.#publishStandby(target, bytes)) {
+      return;
+    }
+    const temporary = this.#temporaryPath();
+    try {
+      writeNewFile(temporary, bytes, { mode: MODE, fsync: this.#fsync });
+      this.#moveInto(temporary, target);
+    } catch (error) {
+      removeQuietly(temporary);
+      throw ioError('write a snapshot to', this.#folder, error);
+    }
+  }
+
+  /** @returns false when none stands by, or it did not work: the ordinary way works, or tells why not */
+  #publishStandby(target: string, bytes: Buffer): boolean {
+    const file = this.#standby.take();
+    if (file === undefined) {
+      return false;
+    }
+    try {
+      writeAndClose(file.descriptor, bytes, { fsync: this.#fsync });
+      this.#moveInto(file.path, target);
+      return true;
+    } catch {
+      removeQuietly(file.path);
+      return false;
+    }
+  }
+
   /**
    * The temporary file is made in the folder above, and only the rename goes where the object belongs: file systems put a
    * new file near its folder, and 256 folders far apart cost ext4 eight times as long as one. Git sweeps names of this form
    * there when they are old, so a crash leaves nothing for ever.
    */
-  #publish(target: string, bytes: Buffer): void {
-    const temporary = join(this.#folder, `tmp_obj_${randomBytes(8).toString('hex')}`);
-    try {
-      const descriptor = openSync(temporary, 'wx', 0o444);
-      try {
-        for (let written = 0; written < bytes.length;) {
-          written += writeSync(descriptor, bytes, written);
-        }
-        if (this.#fsync) {
-          fsyncSync(descriptor);
-        }
-      } finally {
-        closeSync(descriptor);
-      }
-      moveInto(temporary, target);
-      if (this.#fsync) {
-        syncFolder(dirname(target));
-      }
-    } catch (error) {
-      removeQuietly(temporary);
-      throw ioError('write a snapshot to', this.#folder, error);
+  #temporaryPath(): string {
+    return join(this.#folder, `tmp_obj_${this.#own}_${String(this.#count++)}`);
+  }
+
+  #moveInto(temporary: string, target: string): void {
+    moveInto(temporary, target);
+    if (this.#fsync) {
+      syncFolder(dirname(target));
     }
+  }
+
+  /** Resolves when what was begun between two writes has ended. */
+  idle(): Promise<void> {
+    return this.#standby.idle();
+  }
+
+  /** Lets go of what stands by. */
+  async stop(): Promise<void> {
+    await this.#standby.stop();
   }
 }
 
@@ -180,27 +210,5 @@ function moveInto(temporary: string, target: string): void {
       }
     }
     mkdirSync(dirname(target), { recursive: true });
-  }
-}
-
-function syncFolder(folder: string): void {
-  if (process.platform === 'win32') {
-    // A folder cannot be opened for that there.
-    return;
-  }
-  const descriptor = openSync(folder, 'r');
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
-}
-
-function removeQuietly(path: string): void {
-  try {
-    chmodSync(path, 0o644);
-    unlinkSync(path);
-  } catch {
-    // It was never made, was renamed already, or cannot be removed; maintenance sweeps it by age.
   }
 }

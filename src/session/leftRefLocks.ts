@@ -86,7 +86,7 @@ export class LeftRefLocks {
         return false;
       }
       await unlink(lockFile);
-      this.#host.log.warn(`removed ${lockFile}, which a killed git had left`);
+      this.#host.log.warn(`removed ${lockFile}, which a killed process had left`);
       return true;
     } catch (error) {
       if (isAbsent(error)) {

@@ -7,7 +7,10 @@ import type { RepoPath } from '../core/repoPath';
 import { diffTrees, type TreeChange } from '../core/treeDiff';
 import type { TreeEntry } from '../core/treeObject';
 import { CatFile, type GitObject } from '../git/catFile';
+import { hasReftable } from '../git/headFile';
 import { LooseObjects } from '../git/looseObjects';
+import { LooseRefs } from '../git/looseRefs';
+import { PackedRefs } from '../git/packedRefs';
 import { type RefMove, type RefUpdateResult, UpdateRef } from '../git/updateRef';
 import type { Host } from './host';
 import type { LeftRefLocks } from './leftRefLocks';
@@ -26,6 +29,8 @@ export class SnapshotStore {
   readonly #host: Host;
   readonly #trees = new Map<Oid, Buffer>();
   readonly #index: TreeIndex;
+  readonly #packedRefs: PackedRefs;
+  readonly #looseRefs: LooseRefs;
   #treeBytes = 0;
   readonly #leftLocks: LeftRefLocks;
   readonly #updaters = new Map<string, UpdateRef>();
@@ -36,9 +41,16 @@ export class SnapshotStore {
     this.gitDir = gitDir;
     this.format = format;
     this.rules = rules;
-    this.objects = new LooseObjects({ objectsFolder: join(gitDir, 'objects'), format, fsync: host.settings.fsync });
+    this.objects = new LooseObjects({
+      objectsFolder: join(gitDir, 'objects'),
+      format,
+      fsync: host.settings.fsync,
+      clock: host.clock,
+    });
     this.#index = new TreeIndex(format);
     this.reader = new CatFile(host.git, gitDir);
+    this.#packedRefs = new PackedRefs(gitDir);
+    this.#looseRefs = new LooseRefs({ gitDir, fsync: host.settings.fsync, clock: host.clock });
     const empty = Buffer.alloc(0);
     this.#trees.set(emptyTreeOid(format), empty);
   }
@@ -149,17 +161,26 @@ export class SnapshotStore {
     return (await this.reader.read(name))?.oid ?? null;
   }
 
-  /** Whether a ref is there, sound or damaged. Cheap when it is not, which is what a save expects of a claim. */
+  /** Whether a ref is there, sound or damaged; asks git only where refs lie in tables: every save asks for a claim. */
   async hasRef(name: string): Promise<boolean> {
-    return existsSync(join(this.gitDir, name)) || (await this.reader.info(name)) !== undefined;
+    if (hasReftable(this.gitDir)) {
+      return (await this.reader.info(name)) !== undefined;
+    }
+    // In this order: git packs a ref before it deletes its file.
+    return existsSync(join(this.gitDir, name)) || this.#packedRefs.has(name);
   }
 
   /**
    * Moves refs, all or none, each by compare-and-swap.
-   * @param owner one writer's name; each owner has a process of its own, because a failed transaction ends the process
+   * @param owner one writer's name; each owner for whom git moves refs has a process of its own, because a failed transaction
+   * ends the process
    */
   async move(owner: string, moves: readonly RefMove[]): Promise<RefUpdateResult> {
     await this.#leftLocks.enter();
+    const inPlace = await this.#looseRefs.move(moves);
+    if (inPlace !== undefined) {
+      return inPlace;
+    }
     const updater = this.#updater(owner);
     let result = await updater.move(moves);
     // A git that was killed leaves one lock file for each ref of its transaction.
@@ -178,11 +199,6 @@ export class SnapshotStore {
     return this.#leftLocks.sweep(this.gitDir);
   }
 
-  /** Tells that a move by this owner is about to come. */
-  prepareMove(owner: string): void {
-    this.#updater(owner).warm();
-  }
-
   #updater(owner: string): UpdateRef {
     let updater = this.#updaters.get(owner);
     if (updater === undefined) {
@@ -197,7 +213,12 @@ export class SnapshotStore {
   }
 
   async stop(): Promise<void> {
-    await Promise.all([this.reader.stop(), ...[...this.#updaters.values()].map((updater) => updater.stop())]);
+    await Promise.all([
+      this.reader.stop(),
+      this.objects.stop(),
+      this.#looseRefs.stop(),
+      ...[...this.#updaters.values()].map((updater) => updater.stop()),
+    ]);
     await this.#leftLocks.leave();
   }
 }

@@ -286,8 +286,6 @@ export class SnapshotWriter {
       }
       this.#onWaiting({ what: 'race', holder: this.#describe(await this.#locks.holder(this.#site.session)) });
       await queue();
-      // The lost transaction has ended its git: the next one starts while we wait.
-      this.#store.prepareMove(this.#site.session);
       await wait(this.#host.clock, 1 + this.#host.random.fraction() * 8 * Math.min(attempt, 4));
       const before = newest;
       newest = await this.#newest.read();

@@ -100,7 +100,12 @@ async function fill(world: World, session: Session): Promise<void> {
     const { newest } = await save(ours.bulkhead, session.id, [paths.edit(session.path!)]);
     trees.push(treeOf(store, newest!));
   }
-  const objects = new LooseObjects({ objectsFolder: join(store, 'objects'), format: 'sha1', fsync: false });
+  const objects = new LooseObjects({
+    objectsFolder: join(store, 'objects'),
+    format: 'sha1',
+    fsync: false,
+    clock: ours.host.clock,
+  });
   let time = Math.floor(Date.now() / 1000) - SNAPSHOTS;
   let chain = firstInChain(time);
   let previous: string | null = null;
@@ -138,5 +143,6 @@ async function fill(world: World, session: Session): Promise<void> {
       }),
     );
   }
+  await objects.stop();
   git(['update-ref', '--stdin'], store, { input: `${moves.join('')}update ${shadowRef(session.id)} ${previous!}\n` });
 }

@@ -42,3 +42,15 @@ export async function timed(work: () => unknown): Promise<number> {
 export function rotated<T>(list: readonly T[], by: number): T[] {
   return list.map((_, index) => list[(index + by) % list.length]!);
 }
+
+/**
+ * Between two saves of a person, or of an agent, lies more than this, in milliseconds. Everybody gets it: what one does after a save
+ * is over before the next one is measured, whoever's that is.
+ */
+const BETWEEN_SAVES_MS = 60;
+
+export async function pauseBetweenSaves(): Promise<void> {
+  await new Promise((resolve) => {
+    setTimeout(resolve, BETWEEN_SAVES_MS);
+  });
+}

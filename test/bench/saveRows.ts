@@ -1,13 +1,16 @@
 // One saved file: ours, the yardsticks and the products in the same minutes.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { rotated, Samples, timed } from './measure';
+import { pauseBetweenSaves, rotated, Samples, timed } from './measure';
 import { CountingGit, openOurs, residentKilobytes, save } from './ours';
 import { commitAll, PrivateIndex, scanningRivals } from './rivals';
 import { WarmPlumbing } from './warmPlumbing';
 import type { World } from './world';
 
 const OURS = 'Bulkhead';
+const AT_ONCE = ', one right after the other';
+/** Saves in a row without a pause. */
+const IN_A_ROW = 8;
 
 /** p50 of ours by number of files, for the comparison of sizes. */
 export type SaveTimes = Map<number, number>;
@@ -40,8 +43,18 @@ export async function saveRow(world: World, times: SaveTimes): Promise<void> {
     bench.say(counts ? `save, round ${round} of ${rounds}` : 'warming up');
     for (let time = 0; time < quick; time++) {
       const path = paths.edit(clone);
-      for (const [who, work] of rotated(told, time)) await measure(who, () => work(path), counts);
+      for (const [who, work] of rotated(told, time)) {
+        await pauseBetweenSaves();
+        await measure(who, () => work(path), counts);
+      }
       if (time < 3) await measure(PrivateIndex.title, () => index.checkpoint([path]), counts);
+    }
+    for (const [who, work] of rotated(told, round)) {
+      await pauseBetweenSaves();
+      for (let time = 0; time < IN_A_ROW; time++) {
+        const path = paths.edit(clone);
+        await measure(who + AT_ONCE, () => work(path), counts);
+      }
     }
     paths.edit(user);
     for (const rival of rotated(rivals, round)) await measure(rival.name, () => rival.checkpoint(), counts);
@@ -67,6 +80,11 @@ export async function saveRow(world: World, times: SaveTimes): Promise<void> {
   if (isLarge && small !== undefined) {
     report.target('save', files, 'of the time at 1,000 files', p50(OURS) / small, 1.5, 'x');
   }
+  report.note(
+    'save',
+    files,
+    `one right after the other: ${(p50(OURS + AT_ONCE) / p50(WarmPlumbing.title + AT_ONCE)).toFixed(2)} x of warm plumbing`,
+  );
   report.note('save', files, `stretch on a quiet machine: p50 of 2 ms; ${p50(OURS).toFixed(2)} ms here`);
 }
 
@@ -85,6 +103,7 @@ export async function folderRow(world: World): Promise<void> {
       [PrivateIndex.title, () => index.checkpoint([path])],
     ];
     for (const [who, work] of rotated(told, round)) {
+      await pauseBetweenSaves();
       const ms = await timed(work);
       if (round > 0) samples.get(who)!.add(ms);
     }

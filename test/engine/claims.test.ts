@@ -233,22 +233,27 @@ describe('claims', () => {
     await restoredBy(bulkhead, session);
   });
 
-  it('hold back a save of somebody else only while they stand', async () => {
-    const session = await changed();
-    write(cloneOf(session), 'a.txt', 'saved meanwhile\n');
-    plant(session, await holder({ host: 'elsewhere' }));
-    const waits = new Promise<string>((resolve) => {
-      const listening = bulkhead.onDidChangeWaiting(() => {
-        const [entry] = bulkhead.waiting();
-        if (entry !== undefined) {
-          listening.dispose();
-          resolve(`${entry.what}: ${entry.holder}`);
-        }
+  for (const packed of [false, true]) {
+    it(`hold back a save of somebody else only while they stand${packed ? ', also when git keeps them packed' : ''}`, async () => {
+      const session = await changed();
+      write(cloneOf(session), 'a.txt', 'saved meanwhile\n');
+      plant(session, await holder({ host: 'elsewhere' }));
+      if (packed) {
+        git(['pack-refs', '--all', '--prune'], world.store);
+      }
+      const waits = new Promise<string>((resolve) => {
+        const listening = bulkhead.onDidChangeWaiting(() => {
+          const [entry] = bulkhead.waiting();
+          if (entry !== undefined) {
+            listening.dispose();
+            resolve(`${entry.what}: ${entry.holder}`);
+          }
+        });
       });
+      const save = checkpoint(bulkhead, session);
+      assert.match(await waits, /^claim: restore by codex \(process \d+ on elsewhere/);
+      git(['update-ref', '-d', refOf(session)], world.store);
+      assert.notEqual((await save).snapshot, null);
     });
-    const save = checkpoint(bulkhead, session);
-    assert.match(await waits, /^claim: restore by codex \(process \d+ on elsewhere/);
-    git(['update-ref', '-d', refOf(session)], world.store);
-    assert.notEqual((await save).snapshot, null);
-  });
+  }
 });

@@ -196,11 +196,11 @@ describe('concurrency', () => {
     const tree = treeOf(world.store, session.shadowRef);
     let moves = 0;
     // The foreign writer moves the ref whenever somebody wants to know where it stands.
-    const { UpdateRef } = await import('../../src/git/updateRef');
-    const { prototype } = UpdateRef;
+    const { SnapshotStore } = await import('../../src/session/snapshotStore');
+    const { prototype } = SnapshotStore;
     // eslint-disable-next-line @typescript-eslint/unbound-method -- put back below, and called with its own object
     const original = prototype.move;
-    prototype.move = function (wanted) {
+    prototype.move = function (owner, wanted) {
       if (wanted.some(({ ref }) => ref === session.shadowRef)) {
         moves++;
         const foreign = gitLine(
@@ -209,7 +209,7 @@ describe('concurrency', () => {
         );
         git(['update-ref', session.shadowRef, foreign], world.store);
       }
-      return original.call(this, wanted);
+      return original.call(this, owner, wanted);
     };
     try {
       for (let save = 1; save <= 2; save++) {

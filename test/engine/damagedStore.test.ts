@@ -11,6 +11,7 @@ import { createHost } from '../../src/session/host';
 import { openBulkhead } from '../../src/session/openBulkhead';
 import { useOwnHome } from '../support/environment';
 import { git, gitLine } from '../support/git';
+import { ShiftedClock } from '../support/shiftedClock';
 import { contentAt, treeOf } from '../support/snapshotTree';
 import { checkpoint, cloneOf, EngineWorld, fsck, restoreAll, snapshotOf, write } from './world';
 
@@ -186,7 +187,12 @@ describe('a damaged store', () => {
 
   describe('an object that is written again', () => {
     const loose = (): LooseObjects =>
-      new LooseObjects({ objectsFolder: join(world.store, 'objects'), format: 'sha1', fsync: false });
+      new LooseObjects({
+        objectsFolder: join(world.store, 'objects'),
+        format: 'sha1',
+        fsync: false,
+        clock: new ShiftedClock(),
+      });
 
     for (const [harm, damage] of HARMS) {
       it(`is whole afterwards when its file is ${harm}`, () => {
