@@ -38,6 +38,7 @@ import type { Engine } from './engine';
 import { RefWatcher } from './refWatcher';
 import type { RestoreSite } from './restorePlanner';
 import type { RestoreService } from './restoreService';
+import type { Hearing } from './saveNotices';
 import { defaultAgent } from './sites';
 import type { Waiting } from './snapshotWriter';
 import { clonePath } from './storage';
@@ -366,10 +367,11 @@ export class Bulkhead {
   /**
    * Records what happens in a work tree from now on.
    * @param options.isSaving whether an editor of this window is writing a file: nothing is booked as an outside write then
+   * @param options.hear lets another window know of our saves before it books what it sees
    */
   capture(
     ref: SessionRef,
-    options: { readonly ownWindow: boolean; readonly isSaving?: () => boolean },
+    options: { readonly ownWindow: boolean; readonly isSaving?: () => boolean; readonly hear?: Hearing },
   ): Promise<Capture> {
     return this.#engine.captures.start(ref, options);
   }

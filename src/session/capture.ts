@@ -20,6 +20,8 @@ export interface CaptureTarget {
   readonly outsideAgent: string;
   /** Whether an editor, of this window or another, is writing a file right now. */
   readonly isSaving: () => boolean;
+  /** Whether another window may have saved one of these files and not recorded it yet; asks the windows. */
+  readonly mayBeTheirs: (paths: readonly RepoPath[]) => Promise<boolean>;
   readonly checkpoint: (
     request: CheckpointRequest,
     options?: Pick<SnapshotRequest, 'holdBack'>,
@@ -194,9 +196,9 @@ export class Capture {
         doubt === undefined || paths.length > 0 ? 'external' : 'reconcile',
         outsideAgent,
         doubt === undefined ? paths : undefined,
-        // A save is announced before its file is written. So one that began while we read shows now; one that has ended
-        // by now has moved the shadow ref, and what we read loses the race.
-        patient ? { holdBack: () => !this.#closed && this.#target.isSaving() } : {},
+        // A save that wrote what we have read has begun before, and whoever is asked now knows of it; one that has ended by now
+        // has moved the shadow ref, and what we read loses the race.
+        patient ? { holdBack: (changed) => this.#isHeldBack(changed) } : {},
       );
       if (heldBack) {
         this.#doubt ??= doubt;
@@ -218,6 +220,13 @@ export class Capture {
           : new BulkheadError('bug', 'checkpoint-failed', messageOf(error), { cause: error }),
       );
     }
+  }
+
+  async #isHeldBack(changed: readonly RepoPath[]): Promise<boolean> {
+    if (this.#closed) {
+      return false;
+    }
+    return this.#target.isSaving() || this.#target.mayBeTheirs(changed);
   }
 
   async #checkpoint(

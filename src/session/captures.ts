@@ -1,3 +1,4 @@
+import { normalize } from 'node:path';
 import { type Disposable, DisposableStore } from '../base/disposable';
 import type { SessionRef } from './api';
 import { Capture } from './capture';
@@ -5,7 +6,7 @@ import { CaptureLease } from './captureLease';
 import { checkpoint } from './checkpoint';
 import type { Host } from './host';
 import type { LockFolder } from './locks';
-import { SaveNotices } from './saveNotices';
+import { type Hearing, SaveNotices } from './saveNotices';
 import { defaultAgent, type Sites } from './sites';
 
 /** The captures of this process, each with its lease, and what windows tell each other of saves under way. */
@@ -25,17 +26,23 @@ export class Captures implements Disposable {
 
   async start(
     ref: SessionRef,
-    options: { readonly ownWindow: boolean; readonly isSaving?: () => boolean },
+    options: { readonly ownWindow: boolean; readonly isSaving?: () => boolean; readonly hear?: Hearing },
   ): Promise<Capture> {
     const site = await this.#sites.of(ref);
+    const { workTree } = site;
+    const notices = this.#noticesOf(ref);
+    if (options.hear !== undefined) {
+      await notices.listen(options.hear);
+    }
     const lease = new CaptureLease(this.#host, this.#locks, ref, options);
     const capture = new Capture(
       this.#host,
       {
         session: ref,
-        root: site.workTree.root,
+        root: workTree.root,
         outsideAgent: defaultAgent(ref),
-        isSaving: () => options.isSaving?.() === true || this.#noticesOf(ref).othersAreSaving(),
+        isSaving: () => options.isSaving?.() === true || notices.othersAreSaving(),
+        mayBeTheirs: (paths) => notices.mayBeTheirs(paths.map((path) => normalize(workTree.fsPath(path).toString()))),
         checkpoint: (request, options) => checkpoint(this.#sites, request, options),
       },
       lease,

@@ -17,7 +17,10 @@ export interface SnapshotRequest {
   readonly always?: boolean;
   /** Asked for by the holder of the session's claim; anybody else waits until the claim is gone. */
   readonly underClaim?: boolean;
-  /** Asked when the files have been read and before anything is published; true: no snapshot is made of what was read. */
-  readonly holdBack?: (() => boolean) | undefined;
+  /**
+   * Asked when the files have been read, with the paths that would be recorded, and before anything is published; true: no snapshot
+   * is made of what was read.
+   */
+  readonly holdBack?: ((changed: readonly RepoPath[]) => Promise<boolean>) | undefined;
   readonly signal?: AbortSignal | undefined;
 }

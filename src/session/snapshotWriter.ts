@@ -260,10 +260,10 @@ export class SnapshotWriter {
       if (isClaimed) {
         return 'claimed';
       }
-      if (request.holdBack?.() === true) {
+      const changes = await changesOf(this.#store, newest.tree, tree, edits);
+      if ((await request.holdBack?.(changes.map(({ path }) => path))) === true) {
         return { ...answer(null, newest.oid, []), heldBack: true };
       }
-      const changes = await changesOf(this.#store, newest.tree, tree, edits);
       const content = { tree, changes, skipped, head: this.#tracked.head };
       const published = await this.#publisher.publish(newest, content, request, { holdsLock: turn.isHeld });
       if (published.kind === 'made') {

@@ -8,6 +8,7 @@ import { repoPathFromText, type RepoPath } from '../core/repoPath';
 import { WORKSPACE, type Session, type SessionRef } from '../session/api';
 import type { Bulkhead } from '../session/bulkhead';
 import type { Capture } from '../session/capture';
+import { hearEditor } from './contextKeys';
 import { PendingSaves } from './pendingSaves';
 import type { OpenFolder } from './repository';
 import type { ErrorDisplay } from './showError';
@@ -167,6 +168,7 @@ export class CaptureSet {
       const capture = await this.#bulkhead.capture(ref, {
         ownWindow: this.#own.has(ref),
         isSaving: () => this.#saves.isSaving,
+        hear: () => this.#hear(),
       });
       const owned = new DisposableStore();
       owned.add(
@@ -189,6 +191,16 @@ export class CaptureSet {
     } catch (error) {
       this.#errors.showOnce(vscode.l10n.t('Cannot record a session.'), error);
     }
+  }
+
+  /** Afterwards every save that the editor had begun is known here. */
+  async #hear(): Promise<readonly string[]> {
+    await hearEditor();
+    const documents = [
+      ...vscode.workspace.textDocuments.filter(({ isDirty }) => isDirty),
+      ...vscode.workspace.notebookDocuments.filter(({ isDirty }) => isDirty),
+    ];
+    return documents.filter(({ uri }) => uri.scheme === 'file').map(({ uri }) => this.#real(uri.fsPath));
   }
 
   async #stop(ref: SessionRef): Promise<void> {

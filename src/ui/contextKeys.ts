@@ -12,3 +12,11 @@ export interface ContextKeys {
 export async function setContextKey<K extends keyof ContextKeys>(key: K, value: ContextKeys[K]): Promise<void> {
   await vscode.commands.executeCommand('setContext', key, value);
 }
+
+/**
+ * Resolves when the editor has answered. It tells everything in order, so by then this window's extension host has heard of all
+ * that happened in the editor before, however far behind it was. (A key that nobody reads is the cheapest question.)
+ */
+export async function hearEditor(): Promise<void> {
+  await vscode.commands.executeCommand('setContext', 'bulkhead.heard', true);
+}

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { readdirSync, utimesSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Deferred } from '../../src/base/async';
 import { type Clock, systemClock } from '../../src/base/clock';
 import { toDisposable } from '../../src/base/disposable';
+import { formatNotice, parseNotice } from '../../src/core/saveNotice';
 import type { Session } from '../../src/session/api';
 import type { Bulkhead } from '../../src/session/bulkhead';
 import type { Capture } from '../../src/session/capture';
@@ -206,11 +207,140 @@ describe('capture', () => {
     saving.willSave(id, file);
     write(dirname(file), 'a.txt', 'written by somebody else\n');
     const notice = readdirSync(join(world.storage, 'locks')).find((name) => name.startsWith(`${id}.saving.`));
-    const old = (Date.now() - LONGEST_SAVE_MS) / 1000;
-    utimesSync(join(world.storage, 'locks', notice ?? assert.fail('no notice')), old, old);
+    const noticeFile = join(world.storage, 'locks', notice ?? assert.fail('no notice'));
+    const told = parseNotice(readFileSync(noticeFile, 'utf8')) ?? assert.fail('not a notice');
+    writeFileSync(noticeFile, formatNotice({ ...told, saving: Date.now() - LONGEST_SAVE_MS }));
     watcher.changedOutside(file);
     quiet.pop()?.();
     await watcher.flush();
     assert.equal((await watching.snapshots({ session: id }))[0]?.trigger, 'external');
+  });
+
+  describe('of a window whose extension host is behind its editor', () => {
+    /** Time that is moved, and looks that are taken by hand. */
+    class Hand {
+      shift = 0;
+      /** How long one question really waits, in milliseconds. */
+      patience = 1000;
+      readonly #looks: (() => void)[] = [];
+      readonly #armed: Deferred<null>[] = [];
+      readonly clock: Clock = {
+        now: () => systemClock.now() + this.shift,
+        schedule: (ms, callback, options) => {
+          if (ms !== 123) {
+            return systemClock.schedule(ms === 1000 ? this.patience : ms, callback, options);
+          }
+          this.#looks.push(callback);
+          this.#armed.shift()?.resolve(null);
+          return toDisposable(() => {
+            this.#looks.splice(this.#looks.indexOf(callback), 1);
+          });
+        },
+      };
+
+      look(): void {
+        (this.#looks.pop() ?? assert.fail('nobody wants to look'))();
+      }
+
+      /** Looks, and resolves when it wants to look again. */
+      async lookInVain(): Promise<void> {
+        const armed = new Deferred<null>();
+        this.#armed.push(armed);
+        this.look();
+        await armed.promise;
+      }
+    }
+
+    let hand: Hand;
+    let watching: Bulkhead;
+    let saving: Bulkhead;
+    let id: string;
+    let file: string;
+    let watcher: Capture;
+    let saver: Capture;
+    /** What its editor does before it answers, and in which files it has unsaved text. */
+    let hear: () => Promise<readonly string[]>;
+
+    beforeEach(async () => {
+      hand = new Hand();
+      hear = () => Promise.resolve([]);
+      watching = await world.open({ quietMs: 123, maxWaitMs: 60_000 }, world.repo.dir, hand.clock);
+      saving = await world.open();
+      const made = await watching.createSession({ from: { kind: 'head' } });
+      id = made.id;
+      file = join(cloneOf(made), 'a.txt');
+      watcher = await watching.capture(id, { ownWindow: true, hear: () => Promise.resolve([]) });
+      saver = await saving.capture(id, { ownWindow: true, hear: () => hear() });
+      await watcher.flush();
+      assert.deepEqual([watcher.state, saver.state], ['capturing', 'following']);
+    });
+
+    const made = async (): Promise<string[]> =>
+      (await watching.snapshots({ session: id })).map(({ trigger, agent }) => `${trigger} by ${agent}`);
+
+    it('finds no save of its booked as a write from outside', async () => {
+      // Its editor has written the file already; its host hears of the save only now.
+      hear = () => {
+        saving.willSave(id, file);
+        return Promise.resolve([]);
+      };
+      write(dirname(file), 'a.txt', 'saved in the other window\n');
+      watcher.changedOutside(file);
+      await hand.lookInVain();
+      assert.deepEqual(await made(), ['start by user']);
+      await saver.saved(file);
+      saving.saveEnded(id, file);
+      hear = () => Promise.resolve([]);
+      hand.look();
+      await watcher.flush();
+      assert.deepEqual(await made(), ['save by user', 'start by user']);
+    });
+
+    it('finds a file in which it has unsaved text left alone, for some seconds', async () => {
+      hear = () => Promise.resolve([file]);
+      write(dirname(file), 'a.txt', 'by its save, or by an agent\n');
+      watcher.changedOutside(file);
+      await hand.lookInVain();
+      assert.deepEqual(await made(), ['start by user']);
+      hand.shift += 5000;
+      const recorded = nextSnapshot();
+      hand.look();
+      await recorded;
+      assert.deepEqual(await made(), ['external by unknown', 'start by user']);
+    });
+
+    it('delays nothing else', async () => {
+      hear = () => Promise.resolve([file]);
+      write(dirname(file), 'other.txt', 'by an agent\n');
+      watcher.changedOutside(join(dirname(file), 'other.txt'));
+      const recorded = nextSnapshot();
+      hand.look();
+      await recorded;
+      assert.deepEqual(await made(), ['external by unknown', 'start by user']);
+    });
+
+    it('is waited for as long as a save may take, and no longer until it answers again', async () => {
+      hear = () => new Promise(() => undefined);
+      hand.patience = 1;
+      write(dirname(file), 'a.txt', 'one\n');
+      watcher.changedOutside(file);
+      await hand.lookInVain();
+      hand.shift += LONGEST_SAVE_MS - 1000;
+      await hand.lookInVain();
+      assert.deepEqual(await made(), ['start by user']);
+      hand.shift += 1000;
+      const recorded = nextSnapshot();
+      hand.look();
+      await recorded;
+      assert.deepEqual(await made(), ['external by unknown', 'start by user']);
+    });
+
+    const nextSnapshot = (): Promise<void> =>
+      new Promise((resolve) => {
+        const listening = watching.onDidChangeSnapshots(() => {
+          listening.dispose();
+          resolve();
+        });
+      });
   });
 });

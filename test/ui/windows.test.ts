@@ -42,8 +42,9 @@ describe('several windows', () => {
       { window: workbench, file: 'src/crane/crane.js' },
     ];
     for (const { window, file } of windows) {
-      // Its own host runs once the status bar names the session, or the view shows the checkout.
-      await (window === workbench ? workbench.treeRow('This workspace') : window.statusBarItem('Shared')).waitFor();
+      // Its own host runs once the status bar names the session (git's item names the branch, in small letters), or the view
+      // shows the checkout.
+      await (window === workbench ? workbench.treeRow('This workspace') : window.statusBarItem(/Shared/)).waitFor();
       await window.openFile(file);
     }
     const store = path.join(path.dirname(path.dirname(path.dirname(clone))), 'snapshots.git');

@@ -22,6 +22,7 @@ import {
 } from '../../src/core/refName';
 import { pathBytes, pathProblem, repoPathFromBytes, repoPathFromText, visiblePath } from '../../src/core/repoPath';
 import { checkSessionName, isSlug, slugOf } from '../../src/core/sessionName';
+import { formatNotice, parseNotice, type SaveNotice } from '../../src/core/saveNotice';
 import { formatRecord, parseRecord, repositoryPart } from '../../src/core/sessionRecord';
 import { cleanSubject, formatMessage, parseMessage } from '../../src/core/snapshotMessage';
 import { compareEntries, findEntry, kindOfMode, parseTree, spliceTree, writeTree } from '../../src/core/treeObject';
@@ -272,6 +273,25 @@ describe('every parser', () => {
         }
       },
     );
+  });
+
+  it('of what windows tell each other of saves', () => {
+    const notices: SaveNotice[] = [
+      { saving: null, owner: null, answer: null, unsaved: [] },
+      { saving: 1_700_000_000_000, owner: 'window-1', answer: 'a1b2', unsaved: ['/a/b', '/c \n'] },
+    ];
+    rounds(
+      notices.map((notice) => Buffer.from(formatNotice(notice))),
+      (input) => {
+        const notice = accepts('parseNotice', input, () => parseNotice(input.toString()));
+        if (notice !== undefined) {
+          assert.deepEqual(parseNotice(formatNotice(notice)), notice);
+        }
+      },
+    );
+    for (const notice of notices) {
+      assert.deepEqual(parseNotice(formatNotice(notice)), notice);
+    }
   });
 
   it('of records, holders, and the list of storages', () => {
