@@ -48,7 +48,8 @@ export class SaveNotices implements Disposable {
   #owner: string | null = null;
   #answer: string | null = null;
   #unsaved: readonly string[] = [];
-  #answering: Promise<void> = Promise.resolve();
+  /** The question that is being answered. */
+  #hearing: string | undefined;
   /** Our own question. */
   #asked: string | undefined;
   #changed: Deferred<null> | undefined;
@@ -80,7 +81,7 @@ export class SaveNotices implements Disposable {
     try {
       this.#watcher = watch(this.#folder, (_event, file) => {
         if (file === this.#question) {
-          this.#answering = this.#answering.then(() => this.#answerQuestion());
+          void this.#answerQuestion();
         } else if (file?.startsWith(this.#prefix) === true) {
           this.#changed?.resolve(null);
         }
@@ -99,13 +100,18 @@ export class SaveNotices implements Disposable {
 
   async #answerQuestion(): Promise<void> {
     const question = this.#read(this.#question);
-    if (question === undefined || question === this.#asked || question === this.#answer || this.#closed) {
+    if (question === undefined || question === this.#asked || question === this.#hearing || this.#closed) {
       return;
     }
+    this.#hearing = question;
     try {
-      this.#unsaved = (await this.#hear?.()) ?? [];
-      this.#answer = question;
-      this.#tell();
+      const unsaved = (await this.#hear?.()) ?? [];
+      // Another one may have come meanwhile, and be answered by itself.
+      if (this.#hearing === question) {
+        this.#unsaved = unsaved;
+        this.#answer = question;
+        this.#tell();
+      }
     } catch (error) {
       // Whoever asked waits a moment longer, and then goes by what was announced.
       this.#host.log.debug(`a question of another window was not answered: ${messageOf(error)}`);
@@ -193,12 +199,13 @@ export class SaveNotices implements Disposable {
         const changed = new Deferred<null>();
         this.#changed = changed;
         const asked = await this.#listening();
-        if (asked.every(({ notice }) => notice.answer === question)) {
-          return asked.map(({ notice }) => notice);
+        const missing = asked.filter(({ notice }) => notice.answer !== question);
+        if (missing.every(({ name }) => this.#isGivenUp(name))) {
+          return asked.filter((other) => !missing.includes(other)).map(({ notice }) => notice);
         }
         // The timer may have ended meanwhile.
         if (isOver as boolean) {
-          this.#note(asked, question);
+          this.#note(missing);
           return 'incomplete';
         }
         const look = this.#host.clock.schedule(LOOK_MS, () => {
@@ -213,15 +220,21 @@ export class SaveNotices implements Disposable {
     }
   }
 
-  #note(asked: readonly Other[], question: string): void {
-    for (const { name, notice } of asked) {
-      if (notice.answer !== question && !this.#silent.has(name)) {
+  #note(silent: readonly Other[]): void {
+    for (const { name, notice } of silent) {
+      if (!this.#silent.has(name)) {
         this.#silent.set(name, { since: this.#host.clock.now(), answer: notice.answer });
       }
     }
   }
 
-  /** Those that answer: living, and not asked in vain for too long without having answered anybody since. */
+  /** Asked in vain for longer than a save takes: it is asked further on, and waited for again when it has answered anything. */
+  #isGivenUp(name: string): boolean {
+    const silent = this.#silent.get(name);
+    return silent !== undefined && Math.abs(this.#host.clock.now() - silent.since) >= LONGEST_SAVE_MS;
+  }
+
+  /** Those of living windows that answer. */
   async #listening(): Promise<readonly Other[]> {
     const listening: Other[] = [];
     for (const other of this.#others()) {
@@ -233,11 +246,8 @@ export class SaveNotices implements Disposable {
         this.#remove(name);
         continue;
       }
-      const silent = this.#silent.get(name);
-      if (silent !== undefined && silent.answer !== notice.answer) {
+      if (this.#silent.get(name)?.answer !== notice.answer) {
         this.#silent.delete(name);
-      } else if (silent !== undefined && Math.abs(this.#host.clock.now() - silent.since) >= LONGEST_SAVE_MS) {
-        continue;
       }
       listening.push(other);
     }
@@ -252,6 +262,9 @@ export class SaveNotices implements Disposable {
     }
     this.#saving.clear();
     this.#remove(this.#own);
+    if (this.#asked !== undefined && this.#read(this.#question) === this.#asked) {
+      this.#remove(this.#question);
+    }
   }
 
   #others(): Other[] {
@@ -267,6 +280,9 @@ export class SaveNotices implements Disposable {
 
   /** Writes what this window has to say, or nothing when that is nothing. */
   #tell(): void {
+    if (this.#closed) {
+      return;
+    }
     if (this.#since === null && this.#owner === null) {
       this.#remove(this.#own);
     } else {

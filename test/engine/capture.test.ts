@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { readdirSync, readFileSync, watch, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Deferred } from '../../src/base/async';
 import { type Clock, systemClock } from '../../src/base/clock';
@@ -233,7 +234,7 @@ describe('capture', () => {
           this.#looks.push(callback);
           this.#armed.shift()?.resolve(null);
           return toDisposable(() => {
-            this.#looks.splice(this.#looks.indexOf(callback), 1);
+            if (this.#looks.includes(callback)) this.#looks.splice(this.#looks.indexOf(callback), 1);
           });
         },
       };
@@ -265,7 +266,7 @@ describe('capture', () => {
       hand = new Hand();
       hear = () => Promise.resolve([]);
       watching = await world.open({ quietMs: 123, maxWaitMs: 60_000 }, world.repo.dir, hand.clock);
-      saving = await world.open();
+      saving = await world.open({}, world.repo.dir, { ...systemClock, now: () => hand.clock.now() });
       const made = await watching.createSession({ from: { kind: 'head' } });
       id = made.id;
       file = join(cloneOf(made), 'a.txt');
@@ -303,9 +304,7 @@ describe('capture', () => {
       await hand.lookInVain();
       assert.deepEqual(await made(), ['start by user']);
       hand.shift += 5000;
-      const recorded = nextSnapshot();
-      hand.look();
-      await recorded;
+      await lookAndRecord();
       assert.deepEqual(await made(), ['external by unknown', 'start by user']);
     });
 
@@ -313,9 +312,7 @@ describe('capture', () => {
       hear = () => Promise.resolve([file]);
       write(dirname(file), 'other.txt', 'by an agent\n');
       watcher.changedOutside(join(dirname(file), 'other.txt'));
-      const recorded = nextSnapshot();
-      hand.look();
-      await recorded;
+      await lookAndRecord();
       assert.deepEqual(await made(), ['external by unknown', 'start by user']);
     });
 
@@ -329,11 +326,51 @@ describe('capture', () => {
       await hand.lookInVain();
       assert.deepEqual(await made(), ['start by user']);
       hand.shift += 1000;
+      await lookAndRecord();
+      assert.deepEqual(await made(), ['external by unknown', 'start by user']);
+      // It comes back, and is asked although nobody waits for it.
+      hand.patience = 1000;
+      const heard = new Promise<void>((resolve) => {
+        hear = () => {
+          resolve();
+          return Promise.resolve([]);
+        };
+      });
+      write(dirname(file), 'b.txt', 'two\n');
+      watcher.changedOutside(join(dirname(file), 'b.txt'));
+      await lookAndRecord();
+      await heard;
+      await answered();
+      hear = () => {
+        saving.willSave(id, file);
+        return Promise.resolve([]);
+      };
+      write(dirname(file), 'a.txt', 'saved in the other window\n');
+      watcher.changedOutside(file);
+      await hand.lookInVain();
+      assert.deepEqual(await made(), ['external by unknown', 'external by unknown', 'start by user']);
+    });
+
+    const lookAndRecord = async (): Promise<void> => {
       const recorded = nextSnapshot();
       hand.look();
       await recorded;
-      assert.deepEqual(await made(), ['external by unknown', 'start by user']);
-    });
+    };
+
+    /** Its answer to the question that stands now can be read. */
+    async function answered(): Promise<void> {
+      const locks = join(world.storage, 'locks');
+      const watcher = watch(locks);
+      const question = readFileSync(join(locks, `${id}.question`), 'utf8');
+      const answers = (): (string | null | undefined)[] =>
+        readdirSync(locks)
+          .filter((name) => name.startsWith(`${id}.saving.`))
+          .map((name) => parseNotice(readFileSync(join(locks, name), 'utf8'))?.answer);
+      while (!answers().includes(question)) {
+        await once(watcher, 'change');
+      }
+      watcher.close();
+    }
 
     const nextSnapshot = (): Promise<void> =>
       new Promise((resolve) => {

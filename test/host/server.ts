@@ -59,6 +59,12 @@ const quietSettings = {
   'git.autofetch': false,
   'git.openRepositoryInParentFolders': 'never',
   'security.workspace.trust.enabled': false,
+  // No `npm install` of types behind a test's back, and no analysis of whole projects: it took a core for each window. Each under
+  // its former and its present name.
+  'typescript.disableAutomaticTypeAcquisition': true,
+  'js/ts.tsserver.automaticTypeAcquisition.enabled': false,
+  'typescript.tsserver.useSyntaxServer': 'always',
+  'js/ts.tsserver.useSyntaxServer': 'always',
 };
 
 export async function startServer(host: Host, options: ServerOptions = {}): Promise<Server> {
