@@ -1,3 +1,9 @@
+/**
+ * A save that has not ended by then was cancelled, or failed, or its window is gone; what formatters and fixes do on save takes
+ * seconds. In milliseconds.
+ */
+export const LONGEST_SAVE_MS = 15_000;
+
 /** What one window tells the others of its saves in a session. */
 export interface SaveNotice {
   /** When the last save began that has not ended, in milliseconds since 1970; null: none is under way. */

@@ -1,28 +1,10 @@
-import { randomBytes } from 'node:crypto';
-import { type FSWatcher, readdirSync, readFileSync, renameSync, unlinkSync, watch, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { Deferred } from '../base/async';
 import type { Disposable } from '../base/disposable';
-import { isAbsent, messageOf } from '../base/errors';
-import { formatNotice, parseNotice, type SaveNotice } from '../core/saveNotice';
+import { messageOf } from '../base/errors';
+import { LONGEST_SAVE_MS } from '../core/saveNotice';
 import type { Host } from './host';
-import { livenessOfOwner, ownedName } from './ownedNames';
-
-/**
- * A save that has not ended by then was cancelled, or failed, or its window is gone; what formatters and fixes do on save takes
- * seconds. In milliseconds.
- */
-export const LONGEST_SAVE_MS = 15_000;
-
-/** A file in which another window has unsaved text was written by that window's save, or by now by somebody else, in milliseconds. */
-const UNSAVED_MS = 5000;
-/** So long one question waits for answers, in milliseconds: the saves of this window wait behind it. */
-const PATIENCE_MS = 1000;
-/** Where nobody tells that a file changed it is looked at this often, in milliseconds. */
-const LOOK_MS = 100;
-
-/** Ends the names of notices that are being written. */
-const TEMPORARY = '.tmp';
+import { NoticeBoard } from './noticeBoard';
+import { ownedName } from './ownedNames';
+import { SaveInquiry } from './saveInquiry';
 
 /** Resolves when the editor of this window has told everything that it did before, with the files in which it has unsaved text. */
 export type Hearing = () => Promise<readonly string[]>;
@@ -37,10 +19,8 @@ export type Hearing = () => Promise<readonly string[]>;
  */
 export class SaveNotices implements Disposable {
   readonly #host: Host;
-  readonly #folder: string;
-  readonly #prefix: string;
-  readonly #question: string;
-  readonly #own: string;
+  readonly #board: NoticeBoard;
+  readonly #inquiry: SaveInquiry;
   readonly #saving = new Map<string, Disposable>();
   /** When the last save began. */
   #since: number | null = null;
@@ -50,57 +30,45 @@ export class SaveNotices implements Disposable {
   #unsaved: readonly string[] = [];
   /** The question that is being answered. */
   #hearing: string | undefined;
-  /** Our own question. */
-  #asked: string | undefined;
-  #changed: Deferred<null> | undefined;
-  /** Windows that were asked in vain: since when, and what they had answered last. */
-  readonly #silent = new Map<string, { readonly since: number; readonly answer: string | null }>();
-  /** Files that are left alone since then because another window has unsaved text in them. */
-  readonly #left = new Map<string, number>();
-  #watcher: FSWatcher | undefined;
   #closed = false;
 
   constructor(host: Host, locks: string, session: string) {
     this.#host = host;
-    this.#folder = locks;
-    this.#prefix = `${session}.saving.`;
-    this.#question = `${session}.question`;
-    this.#own = `${this.#prefix}${String(process.pid)}-${randomBytes(4).toString('hex')}`;
+    this.#board = new NoticeBoard(host, locks, session);
+    this.#inquiry = new SaveInquiry(host, this.#board);
   }
 
   /** From now on this window answers when it is asked. */
   async listen(hear: Hearing): Promise<void> {
-    const owner = await ownedName('window');
-    if (this.#closed) {
-      return;
-    }
+    const isFirst = this.#hear === undefined;
     this.#hear = hear;
-    if (this.#watcher !== undefined) {
+    const owner = await ownedName('window');
+    if (this.#closed || !isFirst) {
       return;
     }
-    try {
-      this.#watcher = watch(this.#folder, (_event, file) => {
-        if (file === this.#question) {
-          void this.#answerQuestion();
-        } else if (file?.startsWith(this.#prefix) === true) {
-          this.#changed?.resolve(null);
-        }
-      });
-      this.#watcher.on('error', (error) => {
-        this.#host.log.debug(`questions of other windows are not heard: ${error.message}`);
-      });
-    } catch (error) {
-      // Then nobody waits for an answer of ours.
-      this.#host.log.debug(`questions of other windows are not heard: ${messageOf(error)}`);
-      return;
-    }
+    const isHeard = this.#board.listen({
+      question: () => {
+        void this.#answerQuestion();
+      },
+      notice: () => {
+        this.#inquiry.touch();
+      },
+      lost: () => {
+        this.#becomeOwner(null);
+      },
+    });
+    // Nobody is to wait for answers that cannot come.
+    this.#becomeOwner(isHeard ? owner : null);
+  }
+
+  #becomeOwner(owner: string | null): void {
     this.#owner = owner;
     this.#tell();
   }
 
   async #answerQuestion(): Promise<void> {
-    const question = this.#read(this.#question);
-    if (question === undefined || question === this.#asked || question === this.#hearing || this.#closed) {
+    const question = this.#board.question();
+    if (question === undefined || question === this.#hearing || this.#closed) {
       return;
     }
     this.#hearing = question;
@@ -140,13 +108,20 @@ export class SaveNotices implements Disposable {
     }
   }
 
+  #tell(): void {
+    const isSilent = this.#closed || (this.#since === null && this.#owner === null);
+    this.#board.tell(
+      isSilent ? null : { saving: this.#since, owner: this.#owner, answer: this.#answer, unsaved: this.#unsaved },
+    );
+  }
+
   /** Whether another window has announced a save that has not ended. */
   othersAreSaving(): boolean {
     const now = this.#host.clock.now();
-    return this.#others().some(({ name, notice: { saving, owner } }) => {
+    return this.#board.others().some(({ name, notice: { saving, owner } }) => {
       const isFresh = saving !== null && Math.abs(now - saving) < LONGEST_SAVE_MS;
       if (!isFresh && owner === null) {
-        this.#remove(name);
+        this.#board.remove(name);
       }
       return isFresh;
     });
@@ -161,180 +136,16 @@ export class SaveNotices implements Disposable {
     if (this.othersAreSaving()) {
       return true;
     }
-    const answers = await this.#ask();
-    return answers === 'incomplete' || this.othersAreSaving() || this.#areLeft(files, answers);
-  }
-
-  #areLeft(files: readonly string[], answers: readonly SaveNotice[]): boolean {
-    const now = this.#host.clock.now();
-    const unsaved = new Set(answers.flatMap((answer) => answer.unsaved));
-    for (const file of this.#left.keys()) {
-      if (!unsaved.has(file)) {
-        this.#left.delete(file);
-      }
-    }
-    let areLeft = false;
-    for (const file of files.filter((each) => unsaved.has(each))) {
-      const since = this.#left.get(file) ?? now;
-      this.#left.set(file, since);
-      areLeft ||= Math.abs(now - since) < UNSAVED_MS;
-    }
-    return areLeft;
-  }
-
-  async #ask(): Promise<readonly SaveNotice[] | 'incomplete'> {
-    if ((await this.#listening()).length === 0) {
-      return [];
-    }
-    const question = randomBytes(8).toString('hex');
-    this.#asked = question;
-    this.#write(this.#question, question);
-    let isOver = false;
-    const deadline = this.#host.clock.schedule(PATIENCE_MS, () => {
-      isOver = true;
-      this.#changed?.resolve(null);
-    });
-    try {
-      for (;;) {
-        const changed = new Deferred<null>();
-        this.#changed = changed;
-        const asked = await this.#listening();
-        const missing = asked.filter(({ notice }) => notice.answer !== question);
-        if (missing.every(({ name }) => this.#isGivenUp(name))) {
-          return asked.filter((other) => !missing.includes(other)).map(({ notice }) => notice);
-        }
-        // The timer may have ended meanwhile.
-        if (isOver as boolean) {
-          this.#note(missing);
-          return 'incomplete';
-        }
-        const look = this.#host.clock.schedule(LOOK_MS, () => {
-          changed.resolve(null);
-        });
-        await changed.promise;
-        look.dispose();
-      }
-    } finally {
-      deadline.dispose();
-      this.#changed = undefined;
-    }
-  }
-
-  #note(silent: readonly Other[]): void {
-    for (const { name, notice } of silent) {
-      if (!this.#silent.has(name)) {
-        this.#silent.set(name, { since: this.#host.clock.now(), answer: notice.answer });
-      }
-    }
-  }
-
-  /** Asked in vain for longer than a save takes: it is asked further on, and waited for again when it has answered anything. */
-  #isGivenUp(name: string): boolean {
-    const silent = this.#silent.get(name);
-    return silent !== undefined && Math.abs(this.#host.clock.now() - silent.since) >= LONGEST_SAVE_MS;
-  }
-
-  /** Those of living windows that answer. */
-  async #listening(): Promise<readonly Other[]> {
-    const listening: Other[] = [];
-    for (const other of this.#others()) {
-      const { name, notice } = other;
-      if (notice.owner === null) {
-        continue;
-      }
-      if ((await livenessOfOwner(notice.owner)) === 'dead') {
-        this.#remove(name);
-        continue;
-      }
-      if (this.#silent.get(name)?.answer !== notice.answer) {
-        this.#silent.delete(name);
-      }
-      listening.push(other);
-    }
-    return listening;
+    const answers = await this.#inquiry.ask();
+    return answers === 'incomplete' || this.othersAreSaving() || this.#inquiry.areUnsaved(files, answers);
   }
 
   dispose(): void {
     this.#closed = true;
-    this.#watcher?.close();
     for (const timer of this.#saving.values()) {
       timer.dispose();
     }
     this.#saving.clear();
-    this.#remove(this.#own);
-    if (this.#asked !== undefined && this.#read(this.#question) === this.#asked) {
-      this.#remove(this.#question);
-    }
+    this.#board.dispose();
   }
-
-  #others(): Other[] {
-    return this.#names().flatMap((name) => {
-      if (name === this.#own || !name.startsWith(this.#prefix) || name.endsWith(TEMPORARY)) {
-        return [];
-      }
-      const text = this.#read(name);
-      const notice = text === undefined ? undefined : parseNotice(text);
-      return notice === undefined ? [] : [{ name, notice }];
-    });
-  }
-
-  /** Writes what this window has to say, or nothing when that is nothing. */
-  #tell(): void {
-    if (this.#closed) {
-      return;
-    }
-    if (this.#since === null && this.#owner === null) {
-      this.#remove(this.#own);
-    } else {
-      const notice = { saving: this.#since, owner: this.#owner, answer: this.#answer, unsaved: this.#unsaved };
-      this.#write(this.#own, formatNotice(notice));
-    }
-  }
-
-  #write(name: string, text: string): void {
-    const temporary = join(this.#folder, `${this.#own}${TEMPORARY}`);
-    try {
-      writeFileSync(temporary, text, { mode: 0o600 });
-      renameSync(temporary, join(this.#folder, name));
-    } catch (error) {
-      // Saves are recorded all the same; only who is named for one may be wrong.
-      this.#host.log.debug(`other windows are not told: ${messageOf(error)}`);
-    }
-  }
-
-  #read(name: string): string | undefined {
-    try {
-      return readFileSync(join(this.#folder, name), 'utf8');
-    } catch (error) {
-      if (!isAbsent(error)) {
-        this.#host.log.debug(`${name} cannot be read: ${messageOf(error)}`);
-      }
-      return undefined;
-    }
-  }
-
-  #names(): string[] {
-    try {
-      return readdirSync(this.#folder);
-    } catch (error) {
-      this.#host.log.debug(`the saves of other windows are not known: ${messageOf(error)}`);
-      return [];
-    }
-  }
-
-  #remove(name: string): void {
-    try {
-      unlinkSync(join(this.#folder, name));
-    } catch (error) {
-      if (!isAbsent(error)) {
-        this.#host.log.debug(`${name} stays: ${messageOf(error)}`);
-      }
-    }
-  }
-}
-
-/** What another window has to say. */
-interface Other {
-  readonly name: string;
-  readonly notice: SaveNotice;
 }

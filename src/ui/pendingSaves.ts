@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock';
 import type { Disposable } from '../base/disposable';
-import { LONGEST_SAVE_MS } from '../session/saveNotices';
+import { LONGEST_SAVE_MS } from '../core/saveNotice';
 
 interface PendingSave {
   readonly timer: Disposable;

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { LONGEST_SAVE_MS } from '../../../src/session/saveNotices';
+import { LONGEST_SAVE_MS } from '../../../src/core/saveNotice';
 import { PendingSaves } from '../../../src/ui/pendingSaves';
 import { ManualClock } from './manualClock';
 
