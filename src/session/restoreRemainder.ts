@@ -62,8 +62,8 @@ export class RestoreRemainders {
         kept.add(path);
       } else if (state === 'open') {
         open.push(path);
-      } else if (isGoneFromFolder(site, path)) {
-        // Deleted before the end; the folders that it has left empty may still be there.
+      } else if (parentPath(path) !== '' && site.workTree.kind(path) === 'absent') {
+        // Deleted before the end; folders that it has left empty, at any depth, may still be there.
         emptied.push(change);
       }
     }
@@ -123,11 +123,6 @@ export class RestoreRemainders {
     }
     return false;
   }
-}
-
-function isGoneFromFolder({ workTree }: RestoreSite, path: RepoPath): boolean {
-  const folder = parentPath(path);
-  return folder !== '' && workTree.kind(folder) === 'folder' && workTree.kind(path) === 'absent';
 }
 
 function withLineFeeds(bytes: Buffer): Buffer {

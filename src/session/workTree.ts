@@ -411,7 +411,10 @@ export class WorkTree {
     }
   }
 
-  /** Removes a folder if it is empty. */
+  /**
+   * Removes a folder if it is empty.
+   * @returns whether there is none any more, also when there was none
+   */
   removeFolderIfEmpty(path: RepoPath): boolean {
     try {
       this.#inFolder(parentPath(path), { create: false }, (folder) => {
@@ -419,9 +422,11 @@ export class WorkTree {
       });
       return true;
     } catch (error) {
+      if (isAbsent(error)) {
+        return true;
+      }
       if (
         error instanceof BulkheadError ||
-        isAbsent(error) ||
         ['ENOTEMPTY', 'EEXIST', 'EBUSY', 'EPERM', 'EACCES'].includes(errnoOf(error) ?? '')
       ) {
         return false;

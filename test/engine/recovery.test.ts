@@ -109,6 +109,18 @@ describe('an operation that was cut off', () => {
     );
   });
 
+  for (const left of ['deep/er/and', 'deep/er', 'deep']) {
+    it(`removes the folders that it has left empty, cut off when ${left} was the last of them`, async () => {
+      write(clone, 'deep/er/and/deeper.txt', 'new\n');
+      await leaveRestore(session.newest ?? '');
+      rmSync(join(clone, 'deep'), { recursive: true });
+      mkdirSync(join(clone, left), { recursive: true });
+      await bulkhead.recover({ sweep: false });
+      assert.equal(told[0]?.outcome, 'finished');
+      assert.equal(existsSync(join(clone, 'deep')), false);
+    });
+  }
+
   it('puts no folder or file of hers out of the way', async () => {
     write(clone, 'place', 'a file\n');
     const target = await snapshotOf(bulkhead, session);
