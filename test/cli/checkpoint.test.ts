@@ -201,7 +201,7 @@ describe('command line: checkpoint', function () {
       write(name, `${name}\n`);
     });
     const runs = await Promise.all(
-      names.map((name) => world.run(['checkpoint', name, '--json'], { cwd: session.path })),
+      names.map((name) => world.run(['checkpoint', name, '--json'], { cwd: session.path, process: true })),
     );
     for (const run of runs) {
       assert.equal(run.code, 0, run.story);

@@ -26,6 +26,7 @@ const REACHES: readonly (readonly string[])[] = [
 ];
 
 interface AttackOptions {
+  readonly process?: boolean;
   readonly env?: NodeJS.ProcessEnv;
   readonly with?: typeof REACHES;
 }
@@ -62,21 +63,21 @@ describe('command line: an agent that pretends to be elsewhere', function () {
   /** Reads and writes from a folder; nothing of the other session is shown or changed. */
   async function attack(
     cwd: string,
-    { env = {}, with: reaches = REACHES.filter((_, index) => index % 5 === 4) }: AttackOptions = {},
+    { env = {}, process = false, with: reaches = REACHES.filter((_, index) => index % 5 === 4) }: AttackOptions = {},
   ): Promise<void> {
     const before = refs();
     for (const args of reaches) {
       const typed = args.map((arg) => arg.replace('OTHER', other.id).replace('SNAPSHOT', other.newest));
-      refused(await world.run([...typed, '--json'], { cwd, env }));
+      refused(await world.run([...typed, '--json'], { cwd, env, process }));
     }
-    const list = await world.run(['session', 'list', '--all', '--json'], { cwd, env });
+    const list = await world.run(['session', 'list', '--all', '--json'], { cwd, env, process });
     assert.ok(list.code === 3 || !list.stdout.includes(other.id), list.story);
     assert.equal(refs(), before);
     assert.equal(readFileSync(join(other.path, 'secret.txt'), 'utf8'), 'secret of the other session\n');
   }
 
   it('is confined in its clone, and in a repository of its own making inside it', async () => {
-    await attack(own.path, { with: REACHES });
+    await attack(own.path, { with: REACHES, process: true });
     const nested = repo(join(own.path, 'nested')).file('x', 'x\n').commit('x').dir;
     await attack(nested);
   });
@@ -172,12 +173,13 @@ describe('command line: an agent that pretends to be elsewhere', function () {
   it('is confined in a folder that is reached through a link, into the clone and out of it', async () => {
     const link = join(world.folder, `link to ${own.id}`);
     symlinkSync(own.path, link);
-    await attack(link, { env: { PWD: link } });
+    // In processes: what the system tells them of their folder is what counts.
+    await attack(link, { env: { PWD: link }, process: true });
     mkdirSync(join(own.path, 'deep'));
     symlinkSync(other.path, join(own.path, 'deep', 'out'));
-    await attack(join(own.path, 'deep', 'out'), { env: { PWD: join(own.path, 'deep', 'out') } });
+    await attack(join(own.path, 'deep', 'out'), { env: { PWD: join(own.path, 'deep', 'out') }, process: true });
     symlinkSync(world.repo.dir, join(own.path, 'deep', 'home'));
-    await attack(join(own.path, 'deep', 'home'), { env: { PWD: join(own.path, 'deep', 'home') } });
+    await attack(join(own.path, 'deep', 'home'), { env: { PWD: join(own.path, 'deep', 'home') }, process: true });
   });
 
   it('cannot bring a commit of another session to its own HEAD by name alone', async () => {

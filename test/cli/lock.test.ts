@@ -22,7 +22,8 @@ interface LockDocument {
 
 describe('command line: lock', function () {
   this.timeout(60_000);
-  const world = new CliWorld();
+  // Who holds what is told by process.
+  const world = new CliWorld({ process: true });
   let session: SessionDocument;
   let storage: string;
   let store: string;

@@ -50,7 +50,7 @@ describe('command line: storage', function () {
   });
 
   it('goes by --storage, then the clone around, then BULKHEAD_STORAGE, then the index', async () => {
-    const world = new CliWorld();
+    const world = new CliWorld({ process: true });
     const indexed = await world.newSession('--name', 'indexed');
     const optional = join(world.folder, 'by option');
     const environmental = join(world.folder, 'by environment');

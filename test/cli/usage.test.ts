@@ -148,7 +148,7 @@ describe('command line: surroundings', function () {
 
   it('exits 2 when the home folder is the repository', async () => {
     repo(world.home).file('x', '').commit('dotfiles');
-    const error = await world.failure(2, ['session', 'new'], { cwd: world.home });
+    const error = await world.failure(2, ['session', 'new'], { cwd: world.home, process: true });
     assert.equal(error.code, 'home-refused');
   });
 

@@ -8,7 +8,7 @@ import type { Session } from '../../src/session/api';
 import type { Bulkhead } from '../../src/session/bulkhead';
 import { cleanEnvironment, useOwnHome } from '../support/environment';
 import { git, gitLine } from '../support/git';
-import { cliJson } from '../support/runCli';
+import { documentOf, runCli } from '../support/runCli';
 import { contentAt } from '../support/snapshotTree';
 import { sample } from '../support/soak';
 import type { CheckpointDocument } from '../support/cliWorld';
@@ -126,7 +126,8 @@ describe('many writers', () => {
     for (const [path, content] of filesOf(writer)) {
       write(cloneOf(session), path, content);
       const args = ['checkpoint', '--storage', world.storage, '--session', session.id, '--agent', writer, path];
-      const { snapshot } = await cliJson<CheckpointDocument>(args, { cwd: cloneOf(session), env: world.environment });
+      const run = await runCli([...args, '--json'], { cwd: cloneOf(session), env: world.environment });
+      const { snapshot } = documentOf(run) as CheckpointDocument;
       made.push(snapshot);
     }
     return made;

@@ -1,11 +1,15 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { callCli } from './callCli';
 import { newHome } from './environment';
 import { repo, type RepoBuilder } from './repo';
-import { cliJson, type CliOptions, type CliRun, runCli } from './runCli';
+import { type CliOptions, type CliRun, documentOf, runCli, withJson } from './runCli';
 import { temporaryFolder } from './temporary';
 
-type Options = Partial<CliOptions>;
+interface Options extends Partial<CliOptions> {
+  /** Runs the built command line in a process of its own instead of calling it in this one. */
+  readonly process?: boolean;
+}
 
 export interface SessionDocument {
   readonly id: string;
@@ -66,8 +70,11 @@ export class CliWorld {
   readonly repo: RepoBuilder;
   readonly env: NodeJS.ProcessEnv;
   readonly home: string;
+  readonly #process: boolean;
 
-  constructor() {
+  /** @param options.process what runs are unless they say otherwise */
+  constructor({ process = false }: Pick<Options, 'process'> = {}) {
+    this.#process = process;
     const { home, env } = newHome();
     this.home = home;
     this.env = env;
@@ -86,15 +93,14 @@ export class CliWorld {
 
   /** Runs in the repository unless told otherwise. */
   run(args: readonly string[], options: Options = {}): Promise<CliRun> {
-    return runCli(args, this.#complete(options));
+    const complete = { cwd: this.repo.dir, ...options, env: { ...this.env, ...options.env } };
+    const isProcess = options.process ?? (options.onStart !== undefined || this.#process);
+    return isProcess ? runCli(args, complete) : callCli(args, complete);
   }
 
   /** With `--json`; fails unless it ends with `exit` (default 0). */
-  json<T>(args: readonly string[], options: Options & { readonly exit?: number } = {}): Promise<T> {
-    return cliJson<T>(args, {
-      ...this.#complete(options),
-      ...(options.exit === undefined ? {} : { exit: options.exit }),
-    });
+  async json<T>(args: readonly string[], options: Options & { readonly exit?: number } = {}): Promise<T> {
+    return documentOf(await this.run(withJson(args), options), options.exit) as T;
   }
 
   /** The error of a run that has to end with `exit`. */
@@ -113,9 +119,5 @@ export class CliWorld {
 
   snapshots(cwd: string, ...args: string[]): Promise<readonly SnapshotDocument[]> {
     return this.json<readonly SnapshotDocument[]>(['snapshots', ...args], { cwd });
-  }
-
-  #complete(options: Options): CliOptions {
-    return { cwd: this.repo.dir, ...options, env: { ...this.env, ...options.env } };
   }
 }

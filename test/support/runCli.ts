@@ -8,7 +8,6 @@ import { temporaryFolder } from './temporary';
 export interface CliOptions {
   readonly cwd: string;
   readonly env?: NodeJS.ProcessEnv;
-  readonly input?: string;
   /** Called with the process as soon as it runs. */
   readonly onStart?: (child: ChildProcess) => void;
 }
@@ -54,34 +53,38 @@ export function runCli(args: readonly string[], options: CliOptions): Promise<Cl
     });
     child.on('error', reject);
     child.on('close', (code, signal) => {
-      const out = Buffer.concat(stdout).toString();
-      const err = Buffer.concat(stderr).toString();
-      resolve({
-        code,
-        signal,
-        stdout: out,
-        stderr: err,
-        story: `bulkhead ${args.join(' ')} (in ${options.cwd}) ended with ${String(code ?? signal)}\n--- stdout\n${out}\n--- stderr\n${err}`,
-      });
+      const output = { stdout: Buffer.concat(stdout).toString(), stderr: Buffer.concat(stderr).toString() };
+      resolve({ code, signal, ...output, story: storyOf(args, options, code ?? signal, output) });
     });
-    child.stdin.end(options.input ?? '');
+    child.stdin.end();
     options.onStart?.(child);
   });
 }
 
-/** Runs with `--json`, expects this exit code, and gives the one document on stdout. */
-export async function cliJson<T = unknown>(
+/** Everything that a failed assertion should show. */
+export function storyOf(
   args: readonly string[],
-  options: CliOptions & { readonly exit?: number },
-): Promise<T> {
+  { cwd }: CliOptions,
+  end: number | string | null,
+  { stdout, stderr }: Pick<CliRun, 'stdout' | 'stderr'>,
+): string {
+  return `bulkhead ${args.join(' ')} (in ${cwd}) ended with ${String(end)}\n--- stdout\n${stdout}\n--- stderr\n${stderr}`;
+}
+
+/** Adds `--json` where it is no argument. */
+export function withJson(args: readonly string[]): readonly string[] {
   const end = args.indexOf('--');
   const at = end === -1 ? args.length : end;
-  const run = await runCli([...args.slice(0, at), '--json', ...args.slice(at)], options);
-  if (run.code !== (options.exit ?? 0)) {
-    throw new Error(`Expected exit ${String(options.exit ?? 0)}: ${run.story}`);
+  return [...args.slice(0, at), '--json', ...args.slice(at)];
+}
+
+/** The one document on stdout of a run with `--json` that has to end with this exit code. */
+export function documentOf(run: CliRun, exit = 0): unknown {
+  if (run.code !== exit) {
+    throw new Error(`Expected exit ${String(exit)}: ${run.story}`);
   }
   try {
-    return JSON.parse(run.stdout) as T;
+    return JSON.parse(run.stdout);
   } catch {
     throw new Error(`Not one JSON document: ${run.story}`);
   }
