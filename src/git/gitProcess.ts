@@ -4,7 +4,7 @@ import type { Disposable } from '../base/disposable';
 import { requireDescriptors } from './descriptors';
 import type { Git } from './git';
 import type { Environment } from './gitEnvironment';
-import type { BulkheadError } from '../base/errors';
+import { type BulkheadError, messageOf } from '../base/errors';
 import { endOfStderr, GitError, hasPipes, launchError } from './gitError';
 import { ignoreClosedInput } from './ignoreClosedInput';
 
@@ -129,6 +129,20 @@ export class GitProcess {
     const pending: Pending = { bytes, parse, deferred: new Deferred(), losses: 0 };
     this.#send(pending);
     return (await pending.deferred.promise) as T;
+  }
+
+  /** Starts the child that the next request needs, while the caller still has something else to do. */
+  warm(): void {
+    if (this.#run !== undefined || this.#pause !== undefined) {
+      return;
+    }
+    try {
+      this.#start();
+      this.#rest();
+    } catch (error) {
+      // The request itself tells.
+      this.#git.log.debug(`git ${this.#args.join(' ')} was not started: ${messageOf(error)}`);
+    }
   }
 
   #send(pending: Pending): void {

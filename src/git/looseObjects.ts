@@ -78,6 +78,24 @@ export class LooseObjects {
     return oid;
   }
 
+  /**
+   * Reads an object that has a small file of its own, in less time than it takes to ask git; undefined for any other, also for a
+   * damaged one, of which git tells more.
+   */
+  readSmall(oid: Oid): Omit<Extract<LooseState, { readonly kind: 'whole' }>, 'kind'> | undefined {
+    const size = sizeOf(this.#path(oid));
+    if (size === undefined || size > CHECKED_BYTES) {
+      return undefined;
+    }
+    try {
+      const state = this.check(oid);
+      return state.kind === 'whole' ? { type: state.type, body: state.body } : undefined;
+    } catch {
+      // No descriptor left, or no permission: a git that runs already may fare better, or tells why not.
+      return undefined;
+    }
+  }
+
   /** Reads an object's own file and checks it against its name. */
   check(oid: Oid): LooseState {
     let bytes: Buffer;

@@ -74,6 +74,11 @@ export class LooseRefs {
     return undefined;
   }
 
+  /** Where a ref stands that has a plain file of its own; undefined for any other. */
+  read(ref: string): Oid | undefined {
+    return readRefFile(join(this.#gitDir, ref));
+  }
+
   #wasWritten(oid: Oid): boolean {
     return existsSync(join(this.#gitDir, 'objects', loosePath(oid)));
   }
@@ -87,7 +92,7 @@ export class LooseRefs {
     } catch (error) {
       return errnoOf(error) === 'EEXIST' ? 'locked' : 'unfit';
     }
-    const actual = readRefFile(file);
+    const actual = this.read(ref);
     if (actual !== from) {
       removeQuietly(lockFile);
       return actual === undefined ? 'unfit' : { actual };

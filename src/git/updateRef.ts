@@ -204,6 +204,11 @@ export class UpdateRef {
     throw (await diskError(stderr, this.#gitDir, error)) ?? error;
   }
 
+  /** Starts git for a transaction that will come: a failed one has ended the one before. */
+  warm(): void {
+    this.#process.warm();
+  }
+
   stop(): Promise<void> {
     return this.#process.stop();
   }

@@ -63,7 +63,7 @@ export class SnapshotHealth {
     const ref = shadowRef(session);
     let fault: BulkheadError;
     try {
-      const object = await this.#store.reader.read(ref);
+      const object = await this.#store.tip(ref);
       if (object === undefined) {
         return { ref: null, readable: null, good: null, damage: null };
       }

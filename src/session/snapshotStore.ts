@@ -92,8 +92,23 @@ export class SnapshotStore {
     }
   }
 
+  /**
+   * What a ref leads to. In process where ref and object have files of their own: the time between this look and the move that
+   * follows it is the time in which a rival can be faster, and on a busy machine each question to git makes it much longer.
+   * @throws BulkheadError `object-missing`, `ref-damaged`, `object-corrupt`
+   */
+  async tip(ref: string): Promise<GitObject | undefined> {
+    const oid = this.#looseRefs.read(ref);
+    const small = oid === undefined ? undefined : this.objects.readSmall(oid);
+    return oid === undefined || small === undefined ? this.reader.read(ref) : { oid, ...small };
+  }
+
   /** Damage that is met anywhere makes the writer look twice at what is there already. */
   async #read(oid: Oid): Promise<GitObject> {
+    const small = this.objects.readSmall(oid);
+    if (small !== undefined) {
+      return { oid, ...small };
+    }
     let object: GitObject | undefined;
     try {
       object = await this.reader.read(oid);
@@ -158,7 +173,7 @@ export class SnapshotStore {
   }
 
   async ref(name: string): Promise<Oid | null> {
-    return (await this.reader.read(name))?.oid ?? null;
+    return (await this.tip(name))?.oid ?? null;
   }
 
   /** Whether a ref is there, sound or damaged; asks git only where refs lie in tables: every save asks for a claim. */
@@ -197,6 +212,11 @@ export class SnapshotStore {
   /** Removes the lock files of refs that killed gits have left. */
   sweepLocks(): Promise<void> {
     return this.#leftLocks.sweep(this.gitDir);
+  }
+
+  /** Tells that git is about to move refs of this owner: its start would be time in which a rival can be faster. */
+  prepareMove(owner: string): void {
+    this.#updater(owner).warm();
   }
 
   #updater(owner: string): UpdateRef {

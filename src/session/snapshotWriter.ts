@@ -286,6 +286,8 @@ export class SnapshotWriter {
       }
       this.#onWaiting({ what: 'race', holder: this.#describe(await this.#locks.holder(this.#site.session)) });
       await queue();
+      // A foreign snapshot has to be closed by the next one: two refs move then, which is git's, and it starts while we wait.
+      this.#store.prepareMove(this.#site.session);
       await wait(this.#host.clock, 1 + this.#host.random.fraction() * 8 * Math.min(attempt, 4));
       const before = newest;
       newest = await this.#newest.read();
