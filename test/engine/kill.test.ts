@@ -325,7 +325,7 @@ describe('a kill', () => {
       assert.ok(counted.steps > 0);
       const orders = kills(counted.trace);
       let killed = 0;
-      for (const order of SOAK ? orders : sample(orders)) {
+      for (const order of SOAK ? orders : sample(orders, counted.trace)) {
         start.restore();
         base.world.warnings.length = 0;
         const run = await start.run(work, order, operation.withOpening);
@@ -360,16 +360,21 @@ describe('a kill', () => {
     ]);
   }
 
-  /** Some of all, and one with git's own lock files. `BULKHEAD_KILL="97 after group"` repeats one kill of a failed run. */
-  function sample(orders: readonly KillOrder[]): KillOrder[] {
+  /** Some of all, and one while a ref's lock file stands, by git or by us. `BULKHEAD_KILL="97 after group"` repeats one kill of a failed run. */
+  function sample(orders: readonly KillOrder[], trace: readonly string[]): KillOrder[] {
     const [step, moment, victim] = (process.env['BULKHEAD_KILL'] ?? '').split(' ');
     if (victim !== undefined) {
       return orders.filter(
         (order) => order.step === Number(step) && order.moment === moment && order.victim === victim,
       );
     }
-    const inTransactions = orders.filter((order) => order.victim === 'git' || order.victim === 'prepared');
-    return [...Array.from({ length: SAMPLE }, () => random.pick(orders)), random.pick(inTransactions)];
+    const atRefs = orders.filter((order) => {
+      const name = trace[order.step - 1] ?? '';
+      return name.startsWith(TRANSACTION)
+        ? order.victim === 'git' || order.victim === 'prepared'
+        : /refs\/bulkhead\/\S+\.lock/.test(name);
+    });
+    return [...Array.from({ length: SAMPLE }, () => random.pick(orders)), random.pick(atRefs)];
   }
 
   async function judge(operation: Operation, work: KillWork, kill: KillWorld, before: Before): Promise<void> {
