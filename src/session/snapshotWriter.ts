@@ -155,6 +155,7 @@ export class SnapshotWriter {
       }
       const result = await this.#queue.run('write', () => this.#snapshot(request));
       if (result !== 'claimed') {
+        await othersTurn();
         return result;
       }
       // Waited for outside of the queue: the holder of the claim has snapshots of its own to make.
@@ -316,4 +317,14 @@ export class SnapshotWriter {
     await this.#queue.idle();
     await this.#capture.stop();
   }
+}
+
+/**
+ * A save that asks no other process is over before the event loop has come round. Who makes one after the other would keep timers
+ * and answers of other processes waiting: signs of life, the end of a maintenance.
+ */
+function othersTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
 }
