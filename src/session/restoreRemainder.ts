@@ -62,7 +62,7 @@ export class RestoreRemainders {
         kept.add(path);
       } else if (state === 'open') {
         open.push(path);
-      } else if (parentPath(path) !== '' && site.workTree.kind(path) === 'absent') {
+      } else if (mayHaveLeftFolder(site, path)) {
         // Deleted before the end; folders that it has left empty, at any depth, may still be there.
         emptied.push(change);
       }
@@ -123,6 +123,18 @@ export class RestoreRemainders {
     }
     return false;
   }
+}
+
+/** Nothing is there, and what stands nearest above it is a folder, and not what has taken the place of one. */
+function mayHaveLeftFolder({ workTree }: RestoreSite, path: RepoPath): boolean {
+  let kind = workTree.kind(path);
+  if (kind !== 'absent') {
+    return false;
+  }
+  for (let folder = parentPath(path); folder !== '' && kind === 'absent'; folder = parentPath(folder)) {
+    kind = workTree.kind(folder);
+  }
+  return kind === 'folder';
 }
 
 function withLineFeeds(bytes: Buffer): Buffer {

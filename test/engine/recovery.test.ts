@@ -121,6 +121,20 @@ describe('an operation that was cut off', () => {
     });
   }
 
+  it('is finished where a file has taken the place of a folder already', async () => {
+    write(clone, 'place', 'a file\n');
+    const target = await snapshotOf(bulkhead, session);
+    rmSync(join(clone, 'place'));
+    write(clone, 'place/deep/inside.txt', 'recorded\n');
+    write(clone, 'a.txt', 'changed\n');
+    await leaveRestore(target);
+    rmSync(join(clone, 'place'), { recursive: true });
+    write(clone, 'place', 'a file\n');
+    await bulkhead.recover({ sweep: false });
+    assert.equal(told[0]?.outcome, 'finished');
+    assert.deepEqual([read(clone, 'place'), read(clone, 'a.txt')], ['a file\n', 'one\ntwo\nthree\n']);
+  });
+
   it('puts no folder or file of hers out of the way', async () => {
     write(clone, 'place', 'a file\n');
     const target = await snapshotOf(bulkhead, session);
