@@ -279,14 +279,7 @@ describe('capture', () => {
       (await watching.snapshots({ session: id })).map(({ trigger, agent }) => `${trigger} by ${agent}`);
 
     it('finds no save of its booked as a write from outside', async () => {
-      // Its editor has written the file already; its host hears of the save only now.
-      hear = () => {
-        saving.willSave(id, file);
-        return Promise.resolve([]);
-      };
-      write(dirname(file), 'a.txt', 'saved in the other window\n');
-      watcher.changedOutside(file);
-      await hand.lookInVain();
+      await lookAtSaveBehind();
       assert.deepEqual(await made(), ['start by user']);
       await saver.saved(file);
       saving.saveEnded(id, file);
@@ -340,6 +333,12 @@ describe('capture', () => {
       await lookAndRecord();
       await heard;
       await answered();
+      await lookAtSaveBehind();
+      assert.deepEqual(await made(), ['external by unknown', 'external by unknown', 'start by user']);
+    });
+
+    /** Its editor has written the file already; its host hears of the save only when it is asked. */
+    const lookAtSaveBehind = async (): Promise<void> => {
       hear = () => {
         saving.willSave(id, file);
         return Promise.resolve([]);
@@ -347,8 +346,7 @@ describe('capture', () => {
       write(dirname(file), 'a.txt', 'saved in the other window\n');
       watcher.changedOutside(file);
       await hand.lookInVain();
-      assert.deepEqual(await made(), ['external by unknown', 'external by unknown', 'start by user']);
-    });
+    };
 
     const lookAndRecord = async (): Promise<void> => {
       const recorded = nextSnapshot();
