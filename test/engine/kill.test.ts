@@ -6,8 +6,9 @@ import type { Bulkhead } from '../../src/session/bulkhead';
 import { useOwnHome } from '../support/environment';
 import { gitLine } from '../support/git';
 import { headTreeOf, Oracle } from '../support/oracle';
-import { chooseSeed, SeededRandom } from '../support/seededRandom';
+import { SeededRandom } from '../support/seededRandom';
 import { treeOf } from '../support/snapshotTree';
+import { isSoak, sample, seed } from '../support/soak';
 import {
   arrange,
   KillWorld,
@@ -22,9 +23,8 @@ import { type KillOrder, TRANSACTION } from './killSwitch';
 import type { KillWork } from './kill.worker';
 import { cloneOf, fsck, restoreAll } from './world';
 
-const SOAK = process.env['BULKHEAD_SOAK'] !== undefined;
-/** Kills per operation in an ordinary run. */
-const SAMPLE = Number(process.env['BULKHEAD_KILLS'] ?? '1');
+/** Kills per operation in an ordinary run; a soak kills at every step. */
+const KILLS = Number(process.env['BULKHEAD_KILLS'] ?? '1');
 
 /** What a kill is judged by. */
 interface Case {
@@ -280,14 +280,12 @@ const OPERATIONS: readonly Operation[] = [
 
 describe('a kill', () => {
   useOwnHome();
-  const seed = chooseSeed();
-  const random = new SeededRandom(seed);
+  const random = new SeededRandom(seed());
   const base = new KillWorld();
   let prepared: Prepared;
   let oracle: Oracle | undefined;
 
   before('one prepared world for all operations', async () => {
-    console.log(`      seed ${String(seed)} (set BULKHEAD_SEED to repeat, BULKHEAD_SOAK=1 for every step)`);
     const bulkhead = await base.world.open();
     prepared = await prepare(base.world, bulkhead);
     const clone = cloneOf(prepared.session);
@@ -305,7 +303,7 @@ describe('a kill', () => {
 
   for (const operation of OPERATIONS) {
     it(`at any step of ${operation.name} leaves old or new`, async function () {
-      this.timeout(SOAK ? 3_600_000 : 60_000);
+      this.timeout(sample(60_000, 3_600_000));
       base.restore();
       if (operation.arrange !== undefined) {
         const bulkhead = await base.world.open();
@@ -325,7 +323,7 @@ describe('a kill', () => {
       assert.ok(counted.steps > 0);
       const orders = kills(counted.trace);
       let killed = 0;
-      for (const order of SOAK ? orders : sample(orders, counted.trace)) {
+      for (const order of isSoak ? orders : choose(orders, counted.trace)) {
         start.restore();
         base.world.warnings.length = 0;
         const run = await start.run(work, order, operation.withOpening);
@@ -361,7 +359,7 @@ describe('a kill', () => {
   }
 
   /** Some of all, and one while a ref's lock file stands, by git or by us. `BULKHEAD_KILL="97 after group"` repeats one kill of a failed run. */
-  function sample(orders: readonly KillOrder[], trace: readonly string[]): KillOrder[] {
+  function choose(orders: readonly KillOrder[], trace: readonly string[]): KillOrder[] {
     const [step, moment, victim] = (process.env['BULKHEAD_KILL'] ?? '').split(' ');
     if (victim !== undefined) {
       return orders.filter(
@@ -374,7 +372,7 @@ describe('a kill', () => {
         ? order.victim === 'git' || order.victim === 'prepared'
         : /refs\/bulkhead\/\S+\.lock/.test(name);
     });
-    return [...Array.from({ length: SAMPLE }, () => random.pick(orders)), random.pick(atRefs)];
+    return [...Array.from({ length: KILLS }, () => random.pick(orders)), random.pick(atRefs)];
   }
 
   async function judge(operation: Operation, work: KillWork, kill: KillWorld, before: Before): Promise<void> {

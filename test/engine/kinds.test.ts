@@ -22,7 +22,7 @@ import { longRunning, singleRuns } from './filterDrivers';
 import { type Kind, liveThrough, namesIn } from './kindStory';
 import { checkpoint, read, restoreAll, sharedFiles, write } from './world';
 
-const MANY = process.env['BULKHEAD_SOAK'] === undefined ? 400 : 100_000;
+const MANY = sample(400, 100_000);
 
 function bytes(text: string): Buffer {
   return Buffer.from(text, 'latin1');

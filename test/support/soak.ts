@@ -1,8 +1,11 @@
 import { chooseSeed } from './seededRandom';
 
+/** Everything is wanted, as in `npm run soak`; `npm test` takes a sample. */
+export const isSoak = (process.env['BULKHEAD_SOAK'] ?? '') !== '';
+
 /** How much of something that is done over and over: a sample in `npm test`, far more in `npm run soak`. */
 export function sample(small: number, large: number): number {
-  return (process.env['BULKHEAD_SOAK'] ?? '') === '' ? small : large;
+  return isSoak ? large : small;
 }
 
 /** The seed of a test, printed: the same one leads to the same choices. */

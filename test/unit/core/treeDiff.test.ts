@@ -4,6 +4,7 @@ import { type RepoPath, uncheckedRepoPath } from '../../../src/core/repoPath';
 import { type TreeChange, type TreeDiffOptions, diffTrees } from '../../../src/core/treeDiff';
 import { type TreeEntry, writeTree } from '../../../src/core/treeObject';
 import { chooseSeed } from '../../support/seededRandom';
+import { sample } from '../../support/soak';
 import { seeded } from './seeded';
 
 /** Files by path; the text says the mode and stands for the content: `100755 x`. */
@@ -154,7 +155,7 @@ describe('treeDiff', () => {
 
   it('finds what comparing all files finds', async () => {
     const first = chooseSeed();
-    for (let seed = first; seed < first + 100; seed++) {
+    for (let seed = first; seed < first + sample(100, 2000); seed++) {
       const random = seeded(seed);
       const trees = new Trees(random.pick(['sha1', 'sha256']));
       assert.equal(trees.entry('x').oid.length, oidBytes(trees.format) * 2);
