@@ -142,8 +142,8 @@ function planItems(plan: RestorePlan): readonly PlanItem[] {
             label: vscode.l10n.t('Restore Only Safe'),
             description:
               summary.unsafe === 1
-                ? vscode.l10n.t('leaves out the 1 file named below')
-                : vscode.l10n.t('leaves out the {0} files named first below', summary.unsafe),
+                ? vscode.l10n.t('leaves out the first file below')
+                : vscode.l10n.t('leaves out the first {0} files below', summary.unsafe),
             iconPath: new vscode.ThemeIcon('shield'),
             alwaysShow: true,
             consent: 'safe' as const,

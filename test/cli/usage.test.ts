@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { delimiter, dirname, join } from 'node:path';
 import { CliWorld, type ErrorDocument } from '../support/cliWorld';
 import { repo } from '../support/repo';
 
@@ -226,15 +226,26 @@ describe('command line: surroundings', function () {
       big.file(`f/${index % 50}/${index}.txt`, `${String(index)}\n`);
     }
     big.commit('many');
-    const run = await world.run(['session', 'new', '--json'], {
+    const creating = join(world.folder, 'storage', 'creating');
+    const run = await world.run(['session', 'new', '--storage', dirname(creating), '--json'], {
       cwd: big.dir,
       onStart: (child) => {
-        setTimeout(() => child.kill('SIGINT'), 120);
+        const halfMade = setInterval(() => {
+          if (existsSync(creating) && readdirSync(creating).length > 0) {
+            clearInterval(halfMade);
+            child.kill('SIGINT');
+          }
+        }, 5);
+        child.once('exit', () => {
+          clearInterval(halfMade);
+        });
       },
     });
-    // Interrupted before Node had its handler, the signal itself ends the process.
-    assert.ok(run.code === 130 || run.signal === 'SIGINT', run.story);
-    const sessions = await world.json<readonly unknown[]>(['session', 'list'], { cwd: big.dir });
-    assert.deepEqual(sessions, [], 'no half-made session is listed');
+    assert.equal(run.code, 130, run.story);
+    const listed = await world.json<readonly unknown[]>(['session', 'list', '--storage', dirname(creating)], {
+      cwd: big.dir,
+    });
+    assert.deepEqual(listed, [], 'no half-made session is listed');
+    assert.deepEqual(readdirSync(creating), [], 'nor left behind');
   });
 });
