@@ -178,7 +178,7 @@ export class ApplyService {
   async #bringTip(record: SessionRecord, tip: Oid, signal: AbortSignal | undefined): Promise<void> {
     const keep = `refs/bulkhead/apply/${record.id}`;
     const before = await this.#store.ref(keep);
-    await this.#store.move(`apply ${record.id}`, [{ ref: keep, from: before, to: tip }]);
+    await this.#store.move(record.id, [{ ref: keep, from: before, to: tip }]);
     await fetchInto(
       this.#host.git,
       { gitDir: this.#repository.commonDir, source: this.#store.gitDir, refspecs: [keep] },

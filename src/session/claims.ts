@@ -101,7 +101,7 @@ export class Claims {
 
   /** The claim that stands on a session now; undefined when there is none. */
   async find(session: string): Promise<FoundClaim | undefined> {
-    const object = await this.#store.reader.read(claimRef(session));
+    const object = await this.#store.tip(claimRef(session));
     if (object === undefined) {
       return undefined;
     }
@@ -301,9 +301,9 @@ export class Claims {
 
   /** Moves the ref of a claim; a lock file that a killed git left on it is removed. */
   async #move(session: string, move: RefMove): Promise<RefUpdateResult> {
-    const result = await this.#store.move(`claim ${session}`, [move]);
+    const result = await this.#store.move(session, [move]);
     return result.kind === 'locked' && (await removeStaleRefLock(this.#host, this.#locks, `${session}.claim`, result))
-      ? this.#store.move(`claim ${session}`, [move])
+      ? this.#store.move(session, [move])
       : result;
   }
 

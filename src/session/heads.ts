@@ -84,7 +84,7 @@ export async function bringHead(host: Host, store: SnapshotStore, source: HeadSo
     host.log.warn(`HEAD of ${source.session} could not be fetched: ${messageOf(error)}`);
     return false;
   }
-  const moved = await store.move(`heads ${source.session}`, [{ ref, from: before, to: commit }]);
+  const moved = await store.move(source.session, [{ ref, from: before, to: commit }]);
   return moved.kind === 'done' || (moved.kind === 'moved' && moved.actual === commit);
 }
 
@@ -219,18 +219,18 @@ async function recordBranches(
     }
     const isForward = now !== null && (await isAncestor(host, store, old, now));
     if (!isForward && (await store.ref(lostRef(session, old))) === null) {
-      await store.move(`heads ${session}`, [{ ref: lostRef(session, old), from: null, to: old }]);
+      await store.move(session, [{ ref: lostRef(session, old), from: null, to: old }]);
     }
-    await store.move(`heads ${session}`, [{ ref: headRef(session, name), from: old, to: now }]);
+    await store.move(session, [{ ref: headRef(session, name), from: old, to: now }]);
   }
   for (const [name, oid] of branches) {
     if (name.startsWith('HEAD/')) {
       // Our own ref stands where its folder would be.
       if ((await store.ref(lostRef(session, oid))) === null) {
-        await store.move(`heads ${session}`, [{ ref: lostRef(session, oid), from: null, to: oid }]);
+        await store.move(session, [{ ref: lostRef(session, oid), from: null, to: oid }]);
       }
     } else if (!known.has(name)) {
-      await store.move(`heads ${session}`, [{ ref: headRef(session, name), from: null, to: oid }]);
+      await store.move(session, [{ ref: headRef(session, name), from: null, to: oid }]);
     }
   }
 }

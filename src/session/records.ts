@@ -27,7 +27,7 @@ export class Records {
 
   /** @returns undefined when there is no record of that id */
   async read(id: string): Promise<StoredRecord | undefined> {
-    const object = await this.#store.reader.read(recordRef(id));
+    const object = await this.#store.tip(recordRef(id));
     if (object === undefined) {
       return undefined;
     }
@@ -68,7 +68,7 @@ export class Records {
     for (let attempt = 1; attempt <= TRIES; attempt++) {
       const stored = await this.existing(id);
       const next = change(readable(id, stored));
-      const result = await this.#store.move(`record ${id}`, [this.prepare(next, stored.oid), ...also]);
+      const result = await this.#store.move(id, [this.prepare(next, stored.oid), ...also]);
       if (result.kind === 'done') {
         return next;
       }

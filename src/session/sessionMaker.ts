@@ -194,7 +194,7 @@ export class SessionMaker {
   ): Promise<SessionRecord> {
     for (let attempt = 1; ; attempt++) {
       const { record, also } = await complete(made);
-      const result = await this.#store.move(`record ${record.id}`, [...this.#birth(record, options.agent), ...also]);
+      const result = await this.#store.move(record.id, [...this.#birth(record, options.agent), ...also]);
       if (result.kind === 'done') {
         return record;
       }

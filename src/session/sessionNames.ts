@@ -41,12 +41,13 @@ export class SessionNames {
 
   /** @throws BulkheadError `name-invalid`, `name-taken`, `session-not-found` */
   async rename(id: string, name: string): Promise<void> {
-    const checked = await this.#check(name, id);
+    const checked = validName(name);
+    await this.#requireFree(checked, id);
     await this.#records.change(id, (record) => ({ ...record, name: checked }));
   }
 
   async #takeWanted(wanted: string): Promise<TakenName> {
-    const name = await this.#check(wanted);
+    const name = validName(wanted);
     const taken = await this.#lock(name);
     if (taken === undefined) {
       throw new BulkheadError(
@@ -57,8 +58,7 @@ export class SessionNames {
       );
     }
     try {
-      // Its session may have become known between the look and the lock.
-      await this.#check(name);
+      await this.#requireFree(name);
       return taken;
     } catch (error) {
       taken.release();
@@ -66,24 +66,14 @@ export class SessionNames {
     }
   }
 
-  /** @throws BulkheadError `name-invalid`, `name-taken` */
-  async #check(text: string, except?: string): Promise<string> {
-    const checked = checkSessionName(text);
-    if (checked.kind === 'invalid') {
-      throw new BulkheadError('user', 'name-invalid', checked.reason);
+  /** @throws BulkheadError `name-taken` */
+  async #requireFree(wanted: string, except?: string): Promise<void> {
+    const sessions = await this.#catalog.list({ all: false });
+    if (sessions.some(({ id, name }) => name === wanted && id !== except)) {
+      throw new BulkheadError('user', 'name-taken', `There is a session "${wanted}" already. Choose another name.`, {
+        data: { name: wanted },
+      });
     }
-    const taken = (await this.#catalog.list({ all: false })).some(
-      ({ id, name }) => name === checked.name && id !== except,
-    );
-    if (taken) {
-      throw new BulkheadError(
-        'user',
-        'name-taken',
-        `There is a session "${checked.name}" already. Choose another name.`,
-        { data: { name: checked.name } },
-      );
-    }
-    return checked.name;
   }
 
   async #takeFree(): Promise<TakenName> {
@@ -137,4 +127,13 @@ export class SessionNames {
         return { name, release: () => undefined };
     }
   }
+}
+
+/** @throws BulkheadError `name-invalid` */
+function validName(text: string): string {
+  const checked = checkSessionName(text);
+  if (checked.kind === 'invalid') {
+    throw new BulkheadError('user', 'name-invalid', checked.reason);
+  }
+  return checked.name;
 }

@@ -98,6 +98,9 @@ export class SnapshotStore {
    * @throws BulkheadError `object-missing`, `ref-damaged`, `object-corrupt`
    */
   async tip(ref: string): Promise<GitObject | undefined> {
+    if (this.#isAbsent(ref)) {
+      return undefined;
+    }
     const oid = this.#looseRefs.read(ref);
     const small = oid === undefined ? undefined : this.objects.readSmall(oid);
     return oid === undefined || small === undefined ? this.reader.read(ref) : { oid, ...small };
@@ -178,17 +181,19 @@ export class SnapshotStore {
 
   /** Whether a ref is there, sound or damaged; asks git only where refs lie in tables: every save asks for a claim. */
   async hasRef(name: string): Promise<boolean> {
-    if (hasReftable(this.gitDir)) {
-      return (await this.reader.info(name)) !== undefined;
-    }
+    return hasReftable(this.gitDir) ? (await this.reader.info(name)) !== undefined : !this.#isAbsent(name);
+  }
+
+  /** False does not say that it is there: of refs in tables only git knows. */
+  #isAbsent(ref: string): boolean {
     // In this order: git packs a ref before it deletes its file.
-    return existsSync(join(this.gitDir, name)) || this.#packedRefs.has(name);
+    return !hasReftable(this.gitDir) && !existsSync(join(this.gitDir, ref)) && !this.#packedRefs.has(ref);
   }
 
   /**
    * Moves refs, all or none, each by compare-and-swap.
-   * @param owner one writer's name; each owner for whom git moves refs has a process of its own, because a failed transaction
-   * ends the process
+   * @param owner whose refs they are: a session's id, or a name; each owner for whom git moves refs has a process of its own,
+   * because a failed transaction ends the process
    */
   async move(owner: string, moves: readonly RefMove[]): Promise<RefUpdateResult> {
     await this.#leftLocks.enter();
