@@ -1,4 +1,6 @@
-// Times, and what is said about them.
+// Times and memory, and what is said about them.
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 
 /** The times of one contender in one row. */
 export class Samples {
@@ -29,6 +31,14 @@ export class Samples {
     if (below === undefined || above === undefined) throw new RangeError('Nothing was measured');
     return below + (above - below) * (at - Math.floor(at));
   }
+}
+
+/** Bytes that this process holds in objects and buffers, garbage not counted. */
+export function heldBytes(): number {
+  setFlagsFromString('--expose-gc');
+  (runInNewContext('gc') as () => void)();
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
 }
 
 /** Milliseconds that `work` takes. */
