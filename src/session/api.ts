@@ -175,7 +175,9 @@ export type KeepReason =
   | 'left-out'
   | 'name-not-allowed'
   /** A sparse checkout leaves it out. */
-  | 'outside-sparse-checkout';
+  | 'outside-sparse-checkout'
+  /** Somebody wrote to it while the restore ran. */
+  | 'touched-meanwhile';
 
 export interface RestorePlan {
   readonly write: readonly RepoPath[];

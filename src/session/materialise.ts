@@ -5,11 +5,22 @@ import type { Git } from '../git/git';
 import { SmudgedContent } from '../git/workTreeQueries';
 import { CancelledError } from '../git/gitError';
 import type { ContentWriter } from './contentWriter';
+import { Slices } from './slices';
 import type { SnapshotStore } from './snapshotStore';
+import type { Untouched } from './untouched';
 import type { WorkTree } from './workTree';
 import { requireWritable } from './writable';
 
 const LF = 10;
+
+/** Leaves alone what somebody has written to since its safety snapshot. */
+export interface WriteGuard {
+  readonly untouched: Untouched;
+  /** The tree that is wanted. */
+  readonly to: Oid;
+  /** Takes the paths that are left alone. */
+  readonly kept: Set<RepoPath>;
+}
 
 /** Writes what a tree says into a work tree, path by path, following no link and replacing each file by a rename. */
 export class Materialiser {
@@ -32,58 +43,79 @@ export class Materialiser {
   /**
    * Deletes first, then writes: attributes files come before the others, because they decide how those are written.
    * @param changes what differs between the work tree and the wanted state
+   * @param options.gone paths that were deleted before: the folders that they have left empty go as well
    * @throws BulkheadError `name-not-allowed`, `names-clash` before anything is written
    */
-  async write(changes: readonly TreeChange[], signal?: AbortSignal): Promise<void> {
+  async write(
+    changes: readonly TreeChange[],
+    options: {
+      readonly signal?: AbortSignal | undefined;
+      readonly gone?: readonly RepoPath[];
+      readonly guard?: WriteGuard;
+    } = {},
+  ): Promise<void> {
+    const { signal, guard } = options;
     await requireWritable(this.#store, this.#workTree, null, changes);
-    const gone = changes.filter(({ newMode }) => newMode === null);
-    const emptied = new Set<RepoPath>();
-    for (const { path } of [...gone].reverse()) {
+    await guard?.untouched.verify(changes, guard.to);
+    const slices = new Slices();
+    const turn = async (): Promise<void> => {
+      await slices.next();
       abortIfAsked(signal);
-      this.#workTree.remove(path);
-      const folder = parentPath(path);
-      if (folder !== '') {
-        emptied.add(folder);
+    };
+    const emptied = new Set((options.gone ?? []).map(parentPath));
+    for (const change of changes.filter(({ newMode }) => newMode === null).reverse()) {
+      await turn();
+      if (await mayReplace(change, guard)) {
+        this.#workTree.remove(change.path);
+        emptied.add(parentPath(change.path));
       }
     }
     for (const folder of [...emptied].sort().reverse()) {
       this.#prune(folder);
     }
-    const kept = changes.filter(({ newMode }) => newMode !== null && newMode !== '160000');
-    for (const change of kept.filter(({ path }) => isRuleFile(path))) {
-      await this.#writeOne(change);
+    const written = changes.filter(({ newMode }) => newMode !== null && newMode !== '160000');
+    for (const change of written.filter(({ path }) => isRuleFile(path))) {
+      await this.#writeOne(change, guard);
     }
     // A warm process keeps the attributes that it has read.
     await this.#smudged.stop();
-    for (const change of kept.filter(({ path }) => !isRuleFile(path))) {
-      abortIfAsked(signal);
-      await this.#writeOne(change);
+    for (const change of written.filter(({ path }) => !isRuleFile(path))) {
+      await turn();
+      await this.#writeOne(change, guard);
     }
   }
 
-  #prune(folder: RepoPath): void {
-    for (let at: RepoPath | '' = folder; at !== '' && this.#workTree.removeFolderIfEmpty(at);) {
+  #prune(folder: RepoPath | ''): void {
+    for (let at = folder; at !== '' && this.#workTree.removeFolderIfEmpty(at);) {
       at = parentPath(at);
     }
   }
 
-  async #writeOne({ path, oldMode, oldOid, newMode, newOid }: TreeChange): Promise<void> {
+  async #writeOne(change: TreeChange, guard: WriteGuard | undefined): Promise<void> {
+    const { path, oldMode, oldOid, newMode, newOid } = change;
     if (newOid === null || newMode === null) {
       return;
     }
-    if (newMode === '120000' && this.#store.rules.symlinks) {
-      this.#clear(path);
-      this.#workTree.writeLink(path, await this.#store.blob(newOid));
+    const isLink = newMode === '120000' && this.#store.rules.symlinks;
+    const executable = newMode === '100755';
+    // Only the executable bit differs: the content and its time stay.
+    const isModeOnly =
+      !isLink && oldOid === newOid && oldMode?.startsWith('100') === true && this.#store.rules.fileMode;
+    const bytes = isModeOnly ? undefined : isLink ? await this.#store.blob(newOid) : await this.#bytes(path, newOid);
+    // Last, so that nothing is waited for between this look and the write.
+    if (!(await mayReplace(change, guard))) {
       return;
     }
-    const executable = newMode === '100755';
-    if (oldOid === newOid && oldMode !== null && oldMode.startsWith('100') && this.#store.rules.fileMode) {
-      // Only the executable bit differs: the content and its time stay.
+    if (bytes === undefined) {
       this.#workTree.setExecutable(path, executable);
       return;
     }
     this.#clear(path);
-    this.#workTree.writeFile(path, await this.#bytes(path, newOid), { executable });
+    if (isLink) {
+      this.#workTree.writeLink(path, bytes);
+    } else {
+      this.#workTree.writeFile(path, bytes, { executable });
+    }
   }
 
   /** An empty folder, or one of empty folders, may stand where a file goes; one with content was reported in the plan and is not touched. */
@@ -129,6 +161,14 @@ export class Materialiser {
   stop(): Promise<void> {
     return this.#smudged.stop();
   }
+}
+
+async function mayReplace(change: TreeChange, guard: WriteGuard | undefined): Promise<boolean> {
+  if (guard === undefined || (await guard.untouched.mayReplace(change, guard.to))) {
+    return true;
+  }
+  guard.kept.add(change.path);
+  return false;
 }
 
 function isRuleFile(path: RepoPath): boolean {

@@ -8,6 +8,7 @@ import type { SkippedPath } from './api';
 import { type CaptureOptions, CaptureRun } from './captureRun';
 import { ContentWriter } from './contentWriter';
 import { RuleFiles } from './ruleFiles';
+import { Slices } from './slices';
 import type { SnapshotStore } from './snapshotStore';
 import type { LeftOut, SparsePaths } from './sparsePaths';
 import type { WorkTree } from './workTree';
@@ -18,9 +19,6 @@ export interface Captured {
   /** Something was found that only a look at everything settles: an ignore file changed. */
   readonly rulesChanged: boolean;
 }
-
-/** After this many milliseconds of reading files in one go, others get their turn. */
-const SLICE_MS = 12;
 
 /**
  * Reads paths of a work tree and says what a tree has to hold for them, as a fresh `git add -A` over the tracked trees
@@ -33,7 +31,6 @@ export class PathCapture {
   readonly #content: ContentWriter;
   readonly #checkIgnore: CheckIgnore;
   readonly #ignoreFiles: RuleFiles;
-  readonly #now: () => number;
   readonly #sparse: SparsePaths;
   readonly #gitFolders: readonly string[];
 
@@ -56,7 +53,6 @@ export class PathCapture {
       join(store.gitDir, 'config'),
       ...(excludesFile === null ? [] : [excludesFile]),
     ]);
-    this.#now = () => git.clock.now();
   }
 
   get content(): ContentWriter {
@@ -78,7 +74,7 @@ export class PathCapture {
       leftOut: await this.#sparse.leftOut(),
       gitFolders: this.#gitFolders,
     });
-    let sliceStart = this.#now();
+    const slices = new Slices();
     const queue = [...paths];
     for (let at = 0; at < queue.length; at++) {
       const path = queue[at];
@@ -88,12 +84,7 @@ export class PathCapture {
       if (at === queue.length - 1) {
         queue.push(...(await run.convertedOtherwise()));
       }
-      if (this.#now() - sliceStart > SLICE_MS) {
-        await new Promise((resolve) => {
-          setImmediate(resolve);
-        });
-        sliceStart = this.#now();
-      }
+      await slices.next();
     }
     if (!this.#workTree.isThere()) {
       // Moved, unmounted or deleted as a whole: that nothing was found says nothing about the files.

@@ -5,6 +5,7 @@ import type { TreeChange } from '../core/treeDiff';
 import type { KeepReason, RestorePlan, SkippedPath, SkipReason } from './api';
 import { MAX_IN_PROCESS } from './contentWriter';
 import type { Materialiser } from './materialise';
+import { Slices } from './slices';
 import type { SnapshotStore } from './snapshotStore';
 import type { SnapshotWriter } from './snapshotWriter';
 import type { WorkTree } from './workTree';
@@ -88,7 +89,9 @@ export class RestorePlanner {
     const changes: TreeChange[] = [];
     const forced = new Set<RepoPath>();
     const deleted = new Set(all.filter(({ newMode }) => newMode === null).map(({ path }) => path));
+    const slices = new Slices();
     for (const change of all) {
+      await slices.next();
       const { path } = change;
       const isRisky = wanted.askAboutRisk && isSensitive(path);
       const reason =
@@ -183,17 +186,22 @@ export class RestorePlanner {
 
 /** Leaves out what no snapshot holds. */
 export function withoutUnsaved({ plan, changes, forced }: Prepared): Prepared {
-  const isSaved = (path: RepoPath): boolean => !forced.has(path);
   return {
-    plan: {
-      write: plan.write.filter(isSaved),
-      delete: plan.delete.filter(isSaved),
-      keep: [...plan.keep, ...[...forced].map((path) => ({ path, reason: 'not-captured' as const }))],
-      contested: plan.contested.filter(({ path }) => isSaved(path)),
-      risky: plan.risky.filter(({ path }) => isSaved(path)),
-    },
-    changes: changes.filter(({ path }) => isSaved(path)),
+    plan: keeping(plan, forced, 'not-captured'),
+    changes: changes.filter(({ path }) => !forced.has(path)),
     forced: new Set(),
+  };
+}
+
+/** The plan when some of its paths are left as they are after all. */
+export function keeping(plan: RestorePlan, kept: ReadonlySet<RepoPath>, reason: KeepReason): RestorePlan {
+  const isLeft = (path: RepoPath): boolean => !kept.has(path);
+  return {
+    write: plan.write.filter(isLeft),
+    delete: plan.delete.filter(isLeft),
+    keep: [...plan.keep, ...[...kept].map((path) => ({ path, reason }))],
+    contested: plan.contested.filter(({ path }) => isLeft(path)),
+    risky: plan.risky.filter(({ path }) => isLeft(path)),
   };
 }
 

@@ -1,11 +1,13 @@
+import type { Clock } from '../base/clock';
 import type { RestoreIntent } from '../core/intent';
-import type { Oid } from '../core/objectId';
 import { parentPath, type RepoPath } from '../core/repoPath';
 import type { TreeChange } from '../core/treeDiff';
-import { MAX_IN_PROCESS } from './contentWriter';
+import { pathState } from './pathState';
 import { type RestorePlanner, type RestoreSite, withoutUnsaved } from './restorePlanner';
 import type { SnapshotReader } from './snapshotReader';
+import { Slices } from './slices';
 import type { SnapshotStore } from './snapshotStore';
+import { Untouched } from './untouched';
 
 /** How far back the end of a restore is looked for. */
 const LOOK_BACK = 64;
@@ -13,6 +15,9 @@ const LOOK_BACK = 64;
 /** What is left to do of a restore that was cut off. */
 export interface RestoreRemainder {
   readonly changes: readonly TreeChange[];
+  /** Deleted before the end; folders that they have left empty, at any depth, may still be there. */
+  readonly gone: readonly RepoPath[];
+  readonly untouched: Untouched;
   /** Paths that are as the restore wanted them once the changes are made. */
   readonly done: readonly RepoPath[];
   /** Somebody touched them since, or put something in the way. */
@@ -25,11 +30,13 @@ export interface RestoreRemainder {
  * restore does not take it either: it is recorded as what it is.
  */
 export class RestoreRemainders {
+  readonly #clock: Clock;
   readonly #store: SnapshotStore;
   readonly #reader: SnapshotReader;
   readonly #planner: RestorePlanner;
 
-  constructor(store: SnapshotStore, reader: SnapshotReader, planner: RestorePlanner) {
+  constructor(clock: Clock, store: SnapshotStore, reader: SnapshotReader, planner: RestorePlanner) {
+    this.#clock = clock;
     this.#store = store;
     this.#reader = reader;
     this.#planner = planner;
@@ -50,21 +57,25 @@ export class RestoreRemainders {
     }
     const paths = wanted.map(({ path }) => path);
     const all = new Set(paths);
+    const untouched = await Untouched.look(this.#clock, this.#store, site, paths);
     const { tree, skipped } = await site.writer.live(undefined, paths, all);
     const unread = new Set(skipped.map(({ path }) => path));
     const open: RepoPath[] = [];
-    const emptied: TreeChange[] = [];
+    const gone: RepoPath[] = [];
     const kept = new Set<RepoPath>();
+    const slices = new Slices();
     for (const change of wanted) {
+      await slices.next();
       const { path } = change;
-      const state = unread.has(path) ? 'touched' : await this.#stateOf(site, change, tree, intent.to);
+      const state = unread.has(path)
+        ? 'touched'
+        : await pathState(this.#store, site.workTree, change, { live: tree, to: intent.to });
       if (state === 'touched') {
         kept.add(path);
       } else if (state === 'open') {
         open.push(path);
       } else if (mayHaveLeftFolder(site, path)) {
-        // Deleted before the end; folders that it has left empty, at any depth, may still be there.
-        emptied.push(change);
+        gone.push(path);
       }
     }
     const rest = withoutUnsaved(
@@ -79,36 +90,8 @@ export class RestoreRemainders {
     for (const { path } of rest.plan.keep) {
       kept.add(path);
     }
-    return { changes: [...emptied, ...rest.changes], done: paths.filter((path) => !kept.has(path)), kept: [...kept] };
-  }
-
-  async #stateOf(
-    site: RestoreSite,
-    { path, oldMode, oldOid, newMode, newOid }: TreeChange,
-    live: Oid,
-    to: Oid,
-  ): Promise<'done' | 'open' | 'touched'> {
-    const entry = await this.#store.entry(live, path);
-    const isFolder = entry?.mode === '40000';
-    const mode = isFolder ? null : (entry?.mode ?? null);
-    const oid = isFolder ? null : (entry?.oid ?? null);
-    if (mode === newMode && oid === newOid) {
-      // A folder is wanted there only when the files in it are.
-      return isFolder && (await this.#store.entry(to, path)) === undefined ? 'touched' : 'done';
-    }
-    if (mode === oldMode && (oid === oldOid || (await this.#isSameText(site, path, oldOid)))) {
-      return 'open';
-    }
-    return 'touched';
-  }
-
-  /** Attributes that are restored already may convert line endings of files that are not: their content is the old one all the same. */
-  async #isSameText(site: RestoreSite, path: RepoPath, old: Oid | null): Promise<boolean> {
-    const content = site.workTree.read(path, MAX_IN_PROCESS);
-    if (old === null || content.kind !== 'file') {
-      return false;
-    }
-    return withLineFeeds(content.bytes).equals(withLineFeeds(await this.#store.blob(old)));
+    const done = paths.filter((path) => !kept.has(path));
+    return { changes: rest.changes, gone, untouched, done, kept: [...kept] };
   }
 
   /** Nobody else could make a snapshot after the safety snapshot as long as the claim stood. */
@@ -135,8 +118,4 @@ function mayHaveLeftFolder({ workTree }: RestoreSite, path: RepoPath): boolean {
     kind = workTree.kind(folder);
   }
   return kind === 'folder';
-}
-
-function withLineFeeds(bytes: Buffer): Buffer {
-  return Buffer.from(bytes.toString('latin1').replaceAll('\r\n', '\n'), 'latin1');
 }

@@ -11,6 +11,7 @@ import type { Host } from './host';
 import type { Journal } from './journal';
 import {
   type Consent,
+  keeping,
   type Prepared,
   RestorePlanner,
   type RestoreSite,
@@ -22,6 +23,7 @@ import type { SnapshotCommit, SnapshotReader } from './snapshotReader';
 import type { SnapshotStore } from './snapshotStore';
 import { Touches } from './touches';
 import { editTree, type PathEdits } from './treeBuilder';
+import { Untouched } from './untouched';
 
 /** Between two looks new files may come; somebody who makes them for ever keeps them. */
 const SAFETY_TRIES = 3;
@@ -60,7 +62,7 @@ export class RestoreService {
     this.#claims = claims;
     this.#journal = journal;
     this.#planner = new RestorePlanner(store);
-    this.#remainders = new RestoreRemainders(store, reader, this.#planner);
+    this.#remainders = new RestoreRemainders(host.clock, store, reader, this.#planner);
     this.#touches = new Touches(store, reader);
   }
 
@@ -146,12 +148,21 @@ export class RestoreService {
       if (first.changes.length === 0) {
         return { plan: first.plan, snapshot: null, undo: null };
       }
+      const planned = first.changes.map(({ path }) => path);
+      const untouched = await Untouched.look(this.#host.clock, this.#store, site, planned);
       const { final, undo, from } = await this.#makeSafe(site, order, wanted, first);
       this.#requireConsent(final.plan, order.consent);
       const { agent } = order;
       const to = await editTree(this.#store, from, editsOf(final.changes));
       const intent: RestoreIntent = { kind: trigger, from, to, undo, subject, agent, reverses: reverses ?? null };
-      const touched = final.changes.map(({ path }) => path);
+      const kept = new Set<RepoPath>();
+      const record = (how: RestoreIntent): Promise<CheckpointResult> =>
+        this.#record(
+          site,
+          how,
+          final.changes.map(({ path }) => path),
+          kept,
+        );
       const after = await this.#journal.during(
         session,
         claim,
@@ -159,27 +170,38 @@ export class RestoreService {
         async () => {
           await claim.check();
           try {
-            await site.materialiser.write(final.changes, either(order.signal, claim.signal));
+            const signal = either(order.signal, claim.signal);
+            await site.materialiser.write(final.changes, { signal, guard: { untouched, to, kept } });
           } catch (error) {
             const cause: unknown = claim.signal.aborted ? claim.signal.reason : error;
             throw await this.#cutOff(session, cause, undo, () =>
-              this.#record(site, { ...intent, subject: `${subject} (cut off)` }, touched),
+              record({ ...intent, subject: `${subject} (cut off)` }),
             );
           }
-          return this.#record(site, intent, touched);
+          return record(intent);
         },
         // Where it stopped is in a snapshot of its own then.
         (error) => error instanceof BulkheadError && typeof error.data['snapshot'] === 'string',
       );
+      const plan = keeping(final.plan, kept, 'touched-meanwhile');
       this.#host.log.info(
-        `${trigger} in ${session}: ${String(final.plan.write.length)} written, ${String(final.plan.delete.length)} deleted`,
+        `${trigger} in ${session}: ${String(plan.write.length)} written, ${String(plan.delete.length)} deleted`,
       );
-      return { plan: final.plan, snapshot: after.snapshot, undo };
+      return { plan, snapshot: after.snapshot, undo };
     });
   }
 
-  /** The snapshot that ends a restore, even when nothing differs: it is what an undo takes back. */
-  #record({ writer }: RestoreSite, intent: RestoreIntent, paths: readonly RepoPath[]): Promise<CheckpointResult> {
+  /**
+   * The snapshot that ends a restore, even when nothing differs: it is what an undo takes back.
+   * @param kept of the paths those that somebody wrote to meanwhile: whoever did records them
+   */
+  #record(
+    { writer }: RestoreSite,
+    intent: RestoreIntent,
+    paths: readonly RepoPath[],
+    kept: ReadonlySet<RepoPath>,
+  ): Promise<CheckpointResult> {
+    const hasRules = paths.some((path) => RULE_FILES.has(baseName(path)));
     return writer.snapshot({
       trigger: intent.kind,
       agent: intent.agent,
@@ -187,7 +209,7 @@ export class RestoreService {
       always: true,
       underClaim: true,
       // Rules that came back decide about other files as well.
-      ...(paths.some((path) => RULE_FILES.has(baseName(path))) ? {} : { paths }),
+      ...(hasRules && kept.size === 0 ? {} : { paths: paths.filter((path) => !kept.has(path)) }),
       ...(intent.reverses === null ? {} : { reverses: intent.reverses }),
     });
   }
@@ -202,9 +224,11 @@ export class RestoreService {
       return { kept: [] };
     }
     await claim.check();
-    await site.materialiser.write(rest.changes, claim.signal);
-    await this.#record(site, intent, rest.done);
-    return { kept: rest.kept };
+    const { changes, gone, untouched, done } = rest;
+    const kept = new Set<RepoPath>();
+    await site.materialiser.write(changes, { signal: claim.signal, gone, guard: { untouched, to: intent.to, kept } });
+    await this.#record(site, intent, done, kept);
+    return { kept: [...rest.kept, ...kept] };
   }
 
   /**

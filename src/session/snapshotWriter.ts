@@ -17,6 +17,7 @@ import type { LockFolder } from './locks';
 import { type Newest, NewestSnapshot } from './newestSnapshot';
 import { PathCapture } from './pathCapture';
 import { pathChange } from './pathChanges';
+import { othersTurn } from './slices';
 import type { SnapshotHealth } from './snapshotHealth';
 import { SnapshotPublisher } from './snapshotPublisher';
 import type { SnapshotRequest } from './snapshotRequest';
@@ -155,6 +156,8 @@ export class SnapshotWriter {
       }
       const result = await this.#queue.run('write', () => this.#snapshot(request));
       if (result !== 'claimed') {
+        // A save that asks no other process is over before the event loop has come round: who makes one after the other would keep
+        // signs of life and the answers of other processes waiting.
         await othersTurn();
         return result;
       }
@@ -317,14 +320,4 @@ export class SnapshotWriter {
     await this.#queue.idle();
     await this.#capture.stop();
   }
-}
-
-/**
- * A save that asks no other process is over before the event loop has come round. Who makes one after the other would keep timers
- * and answers of other processes waiting: signs of life, the end of a maintenance.
- */
-function othersTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
-  });
 }

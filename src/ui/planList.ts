@@ -127,6 +127,8 @@ function keepText(l10n: Localizer, reason: KeepReason): string {
       return l10n.t('its name is not allowed here');
     case 'outside-sparse-checkout':
       return l10n.t('outside the sparse checkout');
+    case 'touched-meanwhile':
+      return l10n.t('changed while the restore ran');
   }
 }
 

@@ -70,7 +70,15 @@ export class RestoreFlow {
 
   #tell(work: RestoreWork, result: RestoreResult): void {
     const { repository, session } = work.target;
-    const text = `${work.done} ${planSummaryText(localizer, planSummary(result.plan))}.`;
+    const meanwhile = result.plan.keep.filter(({ reason }) => reason === 'touched-meanwhile').length;
+    const text = [
+      `${work.done} ${planSummaryText(localizer, planSummary(result.plan))}.`,
+      ...(meanwhile === 0
+        ? []
+        : meanwhile === 1
+          ? [vscode.l10n.t('One file was changed while this ran, and is left as it is.')]
+          : [vscode.l10n.t('{0} files were changed while this ran, and are left as they are.', meanwhile)]),
+    ].join(' ');
     this.#newest.set(session.id, result.snapshot);
     void tell(text, ...(result.undo === null ? [] : [work.reverse.label])).then(async (choice) => {
       if (choice === undefined) {
