@@ -20,6 +20,8 @@ export interface CaptureTarget {
   readonly outsideAgent: string;
   /** Whether an editor, of this window or another, is writing a file right now. */
   readonly isSaving: () => boolean;
+  /** Tells the other windows that a save of this one, by its absolute path, is not recorded yet. */
+  readonly stillSaving: (fsPath: string) => void;
   /** Whether another window may have saved one of these files and not recorded it yet; asks the windows. */
   readonly mayBeTheirs: (paths: readonly RepoPath[]) => Promise<boolean>;
   readonly checkpoint: (
@@ -49,6 +51,8 @@ export class Capture {
   #quiet: Disposable | undefined;
   #deadline: Disposable | undefined;
   #running: Promise<void> = Promise.resolve();
+  /** Saves of this window that are being recorded. */
+  #saves = 0;
   #closed = false;
 
   constructor(host: Host, target: CaptureTarget, lease: CaptureLease) {
@@ -90,13 +94,35 @@ export class Capture {
       return;
     }
     this.#pending.delete(path);
+    this.#saves++;
     try {
-      await this.#checkpoint('save', 'user', [path]);
+      await this.#recordSave(path, fsPath);
     } catch (error) {
       // The caller is told, and the file is looked for again.
       this.doubt('a save could not be recorded');
       throw error;
+    } finally {
+      this.#saves--;
     }
+  }
+
+  /** Waits for as long as somebody restores, applies or resets: whoever found the file afterwards would not know that it is hers. */
+  async #recordSave(path: RepoPath, fsPath: string): Promise<void> {
+    for (;;) {
+      try {
+        await this.#checkpoint('save', 'user', [path]);
+        return;
+      } catch (error) {
+        if (this.#closed || !(error instanceof BulkheadError && error.code === 'claimed')) {
+          throw error;
+        }
+        this.#target.stillSaving(fsPath);
+      }
+    }
+  }
+
+  #isSaving(): boolean {
+    return this.#saves > 0 || this.#target.isSaving();
   }
 
   /** A watcher saw a change, a new file or folder, or a deletion. */
@@ -152,7 +178,7 @@ export class Capture {
 
   /** Not while a save is under way: what its editor has written already would be booked as somebody else's. */
   #fireUnlessSaving(): void {
-    if (this.#target.isSaving()) {
+    if (this.#isSaving()) {
       this.#lookAgain();
     } else {
       this.#fire({ patient: true });
@@ -226,7 +252,7 @@ export class Capture {
     if (this.#closed) {
       return false;
     }
-    return this.#target.isSaving() || this.#target.mayBeTheirs(changed);
+    return this.#isSaving() || this.#target.mayBeTheirs(changed);
   }
 
   async #checkpoint(

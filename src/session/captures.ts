@@ -42,6 +42,9 @@ export class Captures implements Disposable {
         root: workTree.root,
         outsideAgent: defaultAgent(ref),
         isSaving: () => options.isSaving?.() === true || notices.othersAreSaving(),
+        stillSaving: (fsPath) => {
+          notices.begin(fsPath);
+        },
         mayBeTheirs: (paths) => notices.mayBeTheirs(paths.map((path) => normalize(workTree.fsPath(path).toString()))),
         checkpoint: (request, options) => checkpoint(this.#sites, request, options),
       },

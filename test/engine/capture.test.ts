@@ -11,6 +11,7 @@ import type { Bulkhead } from '../../src/session/bulkhead';
 import type { Capture } from '../../src/session/capture';
 import { git } from '../support/git';
 import { filesOfTree, treeOf } from '../support/snapshotTree';
+import { LockWorker } from './lockWorkers';
 import { cloneOf, EngineWorld, pathOf, write } from './world';
 
 describe('capture', () => {
@@ -119,6 +120,39 @@ describe('capture', () => {
     await own.flush();
     const [newest] = await other.snapshots({ session: id });
     assert.deepEqual([newest?.trigger, newest?.agent], ['save', 'user']);
+  });
+
+  it('records a save as the person’s although somebody has the work tree for longer than a save waits', async () => {
+    const clock: Clock = {
+      // Each look finds that much time has gone by.
+      now: (() => {
+        let passed = 0;
+        return () => systemClock.now() + (passed += 100);
+      })(),
+      schedule: (ms, callback, options) => systemClock.schedule(ms, callback, options),
+    };
+    const window = await world.open({}, world.repo.dir, clock);
+    const own = await window.capture(session.id, { ownWindow: true });
+    await own.flush();
+    const holder = await LockWorker.start(
+      { locks: join(world.storage, 'locks'), repository: world.repo.dir, storage: world.storage },
+      world.environment,
+    );
+    assert.equal(await holder.order({ kind: 'claim', session: session.id }), 'claimed');
+    let waits = 0;
+    window.onDidChangeWaiting(() => {
+      waits += window.waiting().some(({ what }) => what === 'claim') ? 1 : 0;
+      if (waits === 3) {
+        void holder.kill();
+      }
+    });
+    write(clone, 'a.txt', 'hers\n');
+    own.changedOutside(join(clone, 'a.txt'));
+    await own.saved(join(clone, 'a.txt'));
+    await own.flush();
+    const [newest, ...before] = await window.snapshots({ session: session.id });
+    assert.deepEqual([newest?.trigger, newest?.agent, waits >= 3], ['save', 'user', true]);
+    assert.ok(before.every(({ trigger }) => trigger !== 'external' && trigger !== 'reconcile'));
   });
 
   it('takes back what it read when a save began meanwhile, and looks again when that has ended', async () => {
