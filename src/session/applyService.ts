@@ -9,7 +9,7 @@ import { fetchInto } from '../git/porcelain';
 import { lastValue } from '../git/repositoryConfig';
 import type { ApplyRequest, ApplyResult } from './api';
 import type { Claims, HeldClaim } from './claims';
-import { bringBranches, bringHead, currentHead, type HeadSource } from './heads';
+import { bringBranches, bringHead, currentHead, type HeadSource, keepAt } from './heads';
 import type { Host } from './host';
 import type { Journal } from './journal';
 import type { Records } from './records';
@@ -178,7 +178,7 @@ export class ApplyService {
   async #bringTip(record: SessionRecord, tip: Oid, signal: AbortSignal | undefined): Promise<void> {
     const keep = `refs/bulkhead/apply/${record.id}`;
     const before = await this.#store.ref(keep);
-    await this.#store.move(record.id, [{ ref: keep, from: before, to: tip }]);
+    await keepAt(this.#store, record.id, keep, before, tip);
     await fetchInto(
       this.#host.git,
       { gitDir: this.#repository.commonDir, source: this.#store.gitDir, refspecs: [keep] },

@@ -6,7 +6,7 @@ import { hasReftable, isPlainGitFolder, readBranches, readHead } from '../git/he
 import { fetchInto } from '../git/porcelain';
 import { holdsCommit, withCloneView } from './cloneView';
 import type { Host } from './host';
-import type { SnapshotStore } from './snapshotStore';
+import { refLocked, type SnapshotStore } from './snapshotStore';
 
 /** Whose commits are looked at: the user's repository, which is trusted, or a clone, which is not. */
 export interface HeadSource {
@@ -218,21 +218,48 @@ async function recordBranches(
       continue;
     }
     const isForward = now !== null && (await isAncestor(host, store, old, now));
-    if (!isForward && (await store.ref(lostRef(session, old))) === null) {
-      await store.move(session, [{ ref: lostRef(session, old), from: null, to: old }]);
+    if (!isForward) {
+      // Before the other ref lets go of it.
+      await keepAt(store, session, lostRef(session, old), null, old);
     }
-    await store.move(session, [{ ref: headRef(session, name), from: old, to: now }]);
+    await keepAt(store, session, headRef(session, name), old, now);
   }
   for (const [name, oid] of branches) {
     if (name.startsWith('HEAD/')) {
       // Our own ref stands where its folder would be.
-      if ((await store.ref(lostRef(session, oid))) === null) {
-        await store.move(session, [{ ref: lostRef(session, oid), from: null, to: oid }]);
-      }
+      await keepAt(store, session, lostRef(session, oid), null, oid);
     } else if (!known.has(name)) {
-      await store.move(session, [{ ref: headRef(session, name), from: null, to: oid }]);
+      await keepAt(store, session, headRef(session, name), null, oid);
     }
   }
+}
+
+/**
+ * Moves a ref that keeps commits alive. That another window has done the same is as good.
+ * @throws BulkheadError `ref-locked`, `branches-moved` (kind `busy`): what the ref led to before is still kept then
+ */
+export async function keepAt(
+  store: SnapshotStore,
+  session: string,
+  ref: string,
+  from: Oid | null,
+  to: Oid | null,
+): Promise<void> {
+  if (from === null && (await store.ref(ref)) === to) {
+    return;
+  }
+  const result = await store.move(session, [{ ref, from, to }]);
+  if (result.kind === 'done' || (result.kind === 'moved' && result.actual === to)) {
+    return;
+  }
+  throw result.kind === 'locked'
+    ? refLocked(result)
+    : new BulkheadError(
+        'busy',
+        'branches-moved',
+        `The branches of ${session} were being recorded by others at the same time. Nothing was changed; try again.`,
+        { data: { session, ref } },
+      );
 }
 
 async function isAncestor(host: Host, store: SnapshotStore, old: Oid, now: Oid): Promise<boolean> {
