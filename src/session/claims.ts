@@ -125,9 +125,19 @@ export class Claims {
 
   /**
    * Waits until a claim of somebody else is gone; one that may be taken over is taken away.
+   * @param options.leavesOver a claim that may be taken over is left where it stands: it keeps others out until what was begun
+   * under it is finished
    * @throws BulkheadError `claimed` when it stands for longer than `waitMs`
    */
-  async waitUntilFree(session: string, waitMs: number, onWait: (holder: string) => void): Promise<void> {
+  async waitUntilFree(
+    session: string,
+    options: {
+      readonly waitMs: number;
+      readonly leavesOver: boolean;
+      readonly onWait: (holder: string) => void;
+    },
+  ): Promise<void> {
+    const { waitMs, leavesOver, onWait } = options;
     const deadline = new Deadline(this.#host.clock, waitMs);
     for (let told = false; ; told = true) {
       const standing = await this.find(session);
@@ -135,6 +145,9 @@ export class Claims {
         return;
       }
       if (await this.#isOver(standing)) {
+        if (leavesOver) {
+          return;
+        }
         const taken = await this.#move(session, { ref: claimRef(session), from: standing.oid, to: null });
         if (taken.kind !== 'locked') {
           continue;

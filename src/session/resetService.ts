@@ -183,8 +183,12 @@ export class ResetService {
           return;
         }
         try {
-          await this.#claims.waitUntilFree(ref, LOOK_MS, (holder) => {
-            this.#onWaiting(ref, { what: 'claim', holder });
+          await this.#claims.waitUntilFree(ref, {
+            waitMs: LOOK_MS,
+            leavesOver: true,
+            onWait: (holder) => {
+              this.#onWaiting(ref, { what: 'claim', holder });
+            },
           });
           return;
         } catch (error) {

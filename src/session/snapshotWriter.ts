@@ -150,7 +150,8 @@ export class SnapshotWriter {
    * @throws BulkheadError `lost-race`, `ref-locked`, `claimed` (kind `busy`), or of kind `io` and `git`
    */
   async snapshot(request: SnapshotRequest): Promise<Recording> {
-    for (;;) {
+    // Once: what cannot be finished, because a newer version began it, must not keep everybody waiting.
+    for (let leavesOver = true; ; leavesOver = false) {
       if (request.underClaim !== true) {
         await this.#beforeWrite();
       }
@@ -163,8 +164,12 @@ export class SnapshotWriter {
       }
       // Waited for outside of the queue: the holder of the claim has snapshots of its own to make.
       try {
-        await this.#claims.waitUntilFree(this.#site.session, CLAIM_WAIT_MS, (holder) => {
-          this.#onWaiting({ what: 'claim', holder });
+        await this.#claims.waitUntilFree(this.#site.session, {
+          waitMs: CLAIM_WAIT_MS,
+          leavesOver,
+          onWait: (holder) => {
+            this.#onWaiting({ what: 'claim', holder });
+          },
         });
       } finally {
         this.#onWaiting(null);
@@ -257,6 +262,10 @@ export class SnapshotWriter {
         if ((await this.#store.ref(shadowRef(this.#site.session))) === newest.oid) {
           return answer(null, newest.oid, []);
         }
+        if (attempt >= TRIES) {
+          throw await this.#lostRace();
+        }
+        await this.#pause(attempt);
         newest = await this.#newest.read();
         built = undefined;
         continue;
@@ -280,25 +289,33 @@ export class SnapshotWriter {
         throw published.error;
       }
       if (attempt >= TRIES) {
-        const holder = await this.#locks.holder(this.#site.session);
-        throw new BulkheadError(
-          'busy',
-          'lost-race',
-          `Another writer was faster ${String(TRIES)} times in a row (${this.#describe(holder)}). Nothing was overwritten, and the files are as they were; try again.`,
-          { data: { session: this.#site.session, tries: TRIES, holder: holder ?? null } },
-        );
+        throw await this.#lostRace();
       }
       this.#onWaiting({ what: 'race', holder: this.#describe(await this.#locks.holder(this.#site.session)) });
       await queue();
       // A foreign snapshot has to be closed by the next one: two refs move then, which is git's, and it starts while we wait.
       this.#store.prepareMove(this.#site.session);
-      await wait(this.#host.clock, 1 + this.#host.random.fraction() * 8 * Math.min(attempt, 4));
+      await this.#pause(attempt);
       const before = newest;
       newest = await this.#newest.read();
       // A foreign hand that put a commit with the same tree on top changed nothing that we looked at. Looking again would
       // take longer than it takes such a hand to do that again, and nobody of us would ever win.
       built = newest.chain === null && newest.tree === before.tree ? current : undefined;
     }
+  }
+
+  #pause(attempt: number): Promise<void> {
+    return wait(this.#host.clock, 1 + this.#host.random.fraction() * 8 * Math.min(attempt, 4));
+  }
+
+  async #lostRace(): Promise<BulkheadError> {
+    const holder = await this.#locks.holder(this.#site.session);
+    return new BulkheadError(
+      'busy',
+      'lost-race',
+      `Another writer was faster ${String(TRIES)} times in a row (${this.#describe(holder)}). Nothing was overwritten, and the files are as they were; try again.`,
+      { data: { session: this.#site.session, tries: TRIES, holder: holder ?? null } },
+    );
   }
 
   /** Nobody else records a work tree while somebody restores, applies or deletes it. */

@@ -117,6 +117,24 @@ describe('claims', () => {
     assert.equal(claimOf(session), '');
   });
 
+  it('of the dead stand until what was begun under them is finished, and are taken away by who has nothing to finish', async () => {
+    const session = await changed();
+    const worker = await LockWorker.start(
+      { locks: join(world.storage, 'locks'), repository: world.repo.dir, storage: world.storage },
+      world.environment,
+    );
+    workers.push(worker);
+    assert.equal(await worker.order({ kind: 'claim', session: session.id }), 'claimed');
+    const claim = claimOf(session);
+    await worker.kill();
+    const own = await claims();
+    const onWait = (): void => assert.fail('nobody is waited for');
+    await own.waitUntilFree(session.id, { waitMs: MINUTE, leavesOver: true, onWait });
+    assert.equal(claimOf(session), claim);
+    await own.waitUntilFree(session.id, { waitMs: MINUTE, leavesOver: false, onWait });
+    assert.equal(claimOf(session), '');
+  });
+
   it('are taken over from a living process one time to live after the cap', async () => {
     const session = await changed();
     plant(session, await holder({ nonce: 'wedged', thread: 7 }));
