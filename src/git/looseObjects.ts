@@ -63,14 +63,14 @@ export class LooseObjects {
   /**
    * Writes the object unless a whole loose one is there already; that one becomes fresh, so that no maintenance that runs
    * until the object is reachable takes it for old rubbish. One that is only in a pack is written again; maintenance removes
-   * it.
+   * it. So is one that somebody may have written without a flush, where everything is to be flushed.
    * @throws BulkheadError of kind `io`
    */
   write(type: ObjectType, body: Buffer): Oid {
     const oid = hashObject(this.#format, type, body);
     const target = this.#path(oid);
     const size = sizeOf(target);
-    if (size !== undefined && this.#isTrusted(oid, size, body) && freshen(target)) {
+    if (size !== undefined && !this.#fsync && this.#isTrusted(oid, size, body) && freshen(target)) {
       return oid;
     }
     const level = type === 'tree' && body.length > STORED_TREE_BYTES ? 0 : 1;
@@ -176,9 +176,12 @@ export class LooseObjects {
   }
 
   #moveInto(temporary: string, target: string): void {
-    moveInto(temporary, target);
+    const madeFolder = moveInto(temporary, target);
     if (this.#fsync) {
       syncFolder(dirname(target));
+      if (madeFolder) {
+        syncFolder(this.#folder);
+      }
     }
   }
 
@@ -217,11 +220,12 @@ function freshen(path: string): boolean {
 /** Packing removes a folder whose last object it has packed, also one that was made a moment ago. */
 const FOLDER_TRIES = 16;
 
-function moveInto(temporary: string, target: string): void {
+/** @returns whether the folder had to be made */
+function moveInto(temporary: string, target: string): boolean {
   for (let attempt = 1; ; attempt++) {
     try {
       renameSync(temporary, target);
-      return;
+      return attempt > 1;
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT' || attempt === FOLDER_TRIES) {
         throw error;

@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { constants, existsSync, linkSync, openSync, readFileSync, renameSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type Clock, wait } from '../base/clock';
-import { errnoOf, ioError } from '../base/errors';
+import { errnoOf, messageOf } from '../base/errors';
+import type { Log } from '../base/log';
 import { loosePath } from '../core/looseObject';
 import { isOid, type Oid } from '../core/objectId';
 import { lockFileOf } from './leftLocks';
@@ -31,14 +32,16 @@ export class LooseRefs {
   readonly #gitDir: string;
   readonly #fsync: boolean;
   readonly #clock: Clock;
+  readonly #log: Log;
   readonly #standby: StandbyFiles;
   readonly #own = randomBytes(8).toString('hex');
   #count = 0;
 
-  constructor(options: { readonly gitDir: string; readonly fsync: boolean; readonly clock: Clock }) {
+  constructor(options: { readonly gitDir: string; readonly fsync: boolean; readonly clock: Clock; readonly log: Log }) {
     this.#gitDir = options.gitDir;
     this.#fsync = options.fsync;
     this.#clock = options.clock;
+    this.#log = options.log;
     this.#standby = new StandbyFiles(options.clock, {
       // Among the objects, where files of such names are swept when they are old.
       nextPath: () => join(this.#gitDir, 'objects', `tmp_ref_${this.#own}_${String(this.#count++)}`),
@@ -48,7 +51,6 @@ export class LooseRefs {
 
   /**
    * @returns undefined when nothing was changed and git has to do it, or to tell why it cannot be done
-   * @throws BulkheadError of kind `io` when the ref was moved and its folder could not be flushed
    */
   async move([move, ...others]: readonly RefMove[]): Promise<RefUpdateResult | undefined> {
     if (move === undefined || others.length > 0) {
@@ -107,7 +109,8 @@ export class LooseRefs {
       try {
         syncFolder(dirname(file));
       } catch (error) {
-        throw ioError('flush', dirname(file), error);
+        // It has moved all the same: an error would make whoever moved it believe that it had not.
+        this.#log.warn(`${ref} was moved, and may be lost if the power fails now: ${messageOf(error)}`);
       }
     }
     return 'done';

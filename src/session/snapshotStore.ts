@@ -1,6 +1,6 @@
-import { existsSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
-import { BulkheadError } from '../base/errors';
+import { BulkheadError, ioError, isAbsent } from '../base/errors';
 import { parseCommit, type ParsedCommit } from '../core/commitObject';
 import { emptyTreeOid, type ObjectFormat, type Oid } from '../core/objectId';
 import type { RepoPath } from '../core/repoPath';
@@ -50,7 +50,7 @@ export class SnapshotStore {
     this.#index = new TreeIndex(format);
     this.reader = new CatFile(host.git, gitDir);
     this.#packedRefs = new PackedRefs(gitDir);
-    this.#looseRefs = new LooseRefs({ gitDir, fsync: host.settings.fsync, clock: host.clock });
+    this.#looseRefs = new LooseRefs({ gitDir, fsync: host.settings.fsync, clock: host.clock, log: host.log });
     const empty = Buffer.alloc(0);
     this.#trees.set(emptyTreeOid(format), empty);
   }
@@ -187,7 +187,7 @@ export class SnapshotStore {
   /** False does not say that it is there: of refs in tables only git knows. */
   #isAbsent(ref: string): boolean {
     // In this order: git packs a ref before it deletes its file.
-    return !hasReftable(this.gitDir) && !existsSync(join(this.gitDir, ref)) && !this.#packedRefs.has(ref);
+    return !hasReftable(this.gitDir) && !isThere(join(this.gitDir, ref)) && !this.#packedRefs.has(ref);
   }
 
   /**
@@ -245,6 +245,18 @@ export class SnapshotStore {
       ...[...this.#updaters.values()].map((updater) => updater.stop()),
     ]);
     await this.#leftLocks.leave();
+  }
+}
+
+/** @throws BulkheadError of kind `io`: what cannot be looked at may well be there */
+function isThere(path: string): boolean {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+  } catch (error) {
+    if (isAbsent(error)) {
+      return false;
+    }
+    throw ioError('look at', path, error);
   }
 }
 

@@ -12,6 +12,7 @@ import type { Repositories } from './repositories';
 import type { Repository } from './repository';
 import { resetSession } from './resetCommand';
 import { withoutIcons } from './safeText';
+import { readSettings } from './settings';
 import { askStart } from './startPointPrompt';
 import type { SessionTarget, Targets } from './targets';
 import { localizer } from './textContext';
@@ -223,7 +224,12 @@ async function openTerminal(target: SessionTarget): Promise<void> {
       name: withoutIcons(sessionName(localizer, session)),
       cwd,
       iconPath: new vscode.ThemeIcon('repo-clone'),
-      env: { BULKHEAD_SESSION: session.id, BULKHEAD_CLONE: cwd },
+      env: {
+        BULKHEAD_SESSION: session.id,
+        BULKHEAD_CLONE: cwd,
+        // What agents record there is flushed as well.
+        ...(readSettings().engine.fsync ? { BULKHEAD_FSYNC: '1' } : {}),
+      },
     })
     .show();
 }

@@ -14,6 +14,7 @@ import {
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { systemClock } from '../../src/base/clock';
+import { silentLog } from '../../src/base/log';
 import { LooseRefs } from '../../src/git/looseRefs';
 import type { RefMove, RefUpdateResult } from '../../src/git/updateRef';
 import { useOwnHome } from '../support/environment';
@@ -40,7 +41,7 @@ describe('moves of a ref in place', () => {
     first = made.resolve('HEAD^');
     second = made.resolve('HEAD');
     git(['update-ref', REF, first], store);
-    refs = new LooseRefs({ gitDir: store, fsync: false, clock: systemClock });
+    refs = new LooseRefs({ gitDir: store, fsync: false, clock: systemClock, log: silentLog });
   });
 
   afterEach(async () => {
@@ -64,7 +65,7 @@ describe('moves of a ref in place', () => {
 
   it('use a file that stands by, and leave no second name of it', async () => {
     const clock = new ShiftedClock();
-    refs = new LooseRefs({ gitDir: store, fsync: false, clock });
+    refs = new LooseRefs({ gitDir: store, fsync: false, clock, log: silentLog });
     assert.deepEqual(await move(first, second), { kind: 'done' });
     clock.pass(1000);
     await refs.idle();
