@@ -7,6 +7,7 @@ import { type ContentWriter, MAX_IN_PROCESS } from './contentWriter';
 import { NestedRepositories } from './nestedRepositories';
 import type { SnapshotStore } from './snapshotStore';
 import type { LeftOut } from './sparsePaths';
+import type { Spelling } from './spelling';
 import { trackedEntry, type TrackedTrees } from './trackedTrees';
 import { filesBelow, filesIn } from './treeFiles';
 import type { WorkTree } from './workTree';
@@ -39,6 +40,7 @@ export class CaptureRun {
   readonly #foldersSettled = new Set<RepoPath>();
 
   readonly #leftOut: LeftOut | undefined;
+  readonly #spelling: Spelling | undefined;
   readonly #nested: NestedRepositories;
 
   constructor(options: {
@@ -48,6 +50,8 @@ export class CaptureRun {
     readonly capture: CaptureOptions;
     readonly isIgnored: (path: RepoPath) => Promise<boolean>;
     readonly leftOut: LeftOut | undefined;
+    /** Where several names are one file. */
+    readonly spelling: Spelling | undefined;
     readonly gitFolders: readonly string[];
   }) {
     this.#store = options.store;
@@ -56,10 +60,19 @@ export class CaptureRun {
     this.#options = options.capture;
     this.#isIgnored = options.isIgnored;
     this.#leftOut = options.leftOut;
+    this.#spelling = options.spelling;
     this.#nested = new NestedRepositories(options.store, options.workTree, options.capture.tracked, options.gitFolders);
   }
 
-  async path(path: RepoPath): Promise<void> {
+  async path(given: RepoPath): Promise<void> {
+    const path = (await this.#spelling?.of(given)) ?? given;
+    if (
+      path !== given &&
+      !this.edits.has(given) &&
+      (await this.#store.entry(this.#options.parent, given)) !== undefined
+    ) {
+      this.edits.set(given, null);
+    }
     const nested = await this.#nested.above(path);
     if (nested !== undefined) {
       await this.#repository(nested);

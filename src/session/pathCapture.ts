@@ -11,6 +11,7 @@ import { RuleFiles } from './ruleFiles';
 import { Slices } from './slices';
 import type { SnapshotStore } from './snapshotStore';
 import type { LeftOut, SparsePaths } from './sparsePaths';
+import { Spelling } from './spelling';
 import type { WorkTree } from './workTree';
 
 export interface Captured {
@@ -72,6 +73,10 @@ export class PathCapture {
       capture: options,
       isIgnored: (path) => this.#isIgnored(path, looked),
       leftOut: await this.#sparse.leftOut(),
+      spelling:
+        this.#workTree.ignoresCase() === true
+          ? new Spelling(this.#store, [options.tracked.head, options.tracked.base, options.parent])
+          : undefined,
       gitFolders: this.#gitFolders,
     });
     const slices = new Slices();

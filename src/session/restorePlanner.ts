@@ -1,5 +1,5 @@
 import type { Oid } from '../core/objectId';
-import { isWithin, parentPath, type RepoPath } from '../core/repoPath';
+import { foldedName, isWithin, parentPath, type RepoPath } from '../core/repoPath';
 import { riskOf } from '../core/riskCategory';
 import type { TreeChange } from '../core/treeDiff';
 import type { KeepReason, RestorePlan, SkippedPath, SkipReason } from './api';
@@ -89,6 +89,8 @@ export class RestorePlanner {
     const changes: TreeChange[] = [];
     const forced = new Set<RepoPath>();
     const deleted = new Set(all.filter(({ newMode }) => newMode === null).map(({ path }) => path));
+    // The very file that is deleted under its other name.
+    const renamed = new Set(site.workTree.ignoresCase() === true ? [...deleted].map(foldedName) : []);
     const slices = new Slices();
     for (const change of all) {
       await slices.next();
@@ -99,7 +101,7 @@ export class RestorePlanner {
           ? 'left-out'
           : leftOut?.has(path) === true && site.workTree.kind(path) === 'absent'
             ? 'outside-sparse-checkout'
-            : this.#obstacle(site, change, deleted, notHeld.get(path), forced);
+            : this.#obstacle(site, change, { deleted, renamed }, notHeld.get(path), forced);
       if (reason === undefined) {
         changes.push(change);
       } else {
@@ -123,7 +125,7 @@ export class RestorePlanner {
   #obstacle(
     site: RestoreSite,
     change: TreeChange,
-    deleted: ReadonlySet<RepoPath>,
+    { deleted, renamed }: { readonly deleted: ReadonlySet<RepoPath>; readonly renamed: ReadonlySet<string> },
     notHeld: SkipReason | undefined,
     forced: Set<RepoPath>,
   ): KeepReason | undefined {
@@ -159,7 +161,7 @@ export class RestorePlanner {
     if (kind === 'special') {
       return 'not-captured';
     }
-    if (oldMode === null && (kind === 'file' || kind === 'link')) {
+    if (oldMode === null && (kind === 'file' || kind === 'link') && !renamed.has(foldedName(path))) {
       // Ignored or too large: in no snapshot yet.
       const content = workTree.read(path, MAX_IN_PROCESS);
       if (content.kind === 'unreadable') {
