@@ -23,6 +23,8 @@ export class LeftRefLocks {
   readonly #host: Host;
   readonly #folder: string;
   #name: Promise<string | undefined> | undefined;
+  /** Gits of this process that move refs right now. */
+  #atWork = 0;
 
   constructor(host: Host, folder: string) {
     this.#host = host;
@@ -47,6 +49,16 @@ export class LeftRefLocks {
     }
   }
 
+  /** Runs a transaction of git's: while one is under way, a lock file may be its own. */
+  async during<T>(transaction: () => Promise<T>): Promise<T> {
+    this.#atWork++;
+    try {
+      return await transaction();
+    } finally {
+      this.#atWork--;
+    }
+  }
+
   async leave(): Promise<void> {
     const name = await this.#name;
     this.#name = undefined;
@@ -66,7 +78,7 @@ export class LeftRefLocks {
     if (found === undefined) {
       return true;
     }
-    if (!(await this.#isByDead(found.mtimeMs))) {
+    if (this.#atWork > 0 || !(await this.#isByDead(found.mtimeMs))) {
       return false;
     }
     const left = found.mtimeMs + GRACE_MS - this.#host.clock.now();
@@ -82,7 +94,7 @@ export class LeftRefLocks {
       if (now === undefined) {
         return true;
       }
-      if (now.ino !== found.ino || now.mtimeMs !== found.mtimeMs) {
+      if (now.ino !== found.ino || now.mtimeMs !== found.mtimeMs || this.#atWork > 0) {
         return false;
       }
       await unlink(lockFile);

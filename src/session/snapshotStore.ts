@@ -202,14 +202,15 @@ export class SnapshotStore {
       return inPlace;
     }
     const updater = this.#updater(owner);
-    let result = await updater.move(moves);
+    const transaction = (): Promise<RefUpdateResult> => this.#leftLocks.during(() => updater.move(moves));
+    let result = await transaction();
     // A git that was killed leaves one lock file for each ref of its transaction.
     for (
       let left = moves.length;
       left > 0 && result.kind === 'locked' && (await this.#leftLocks.remove(result.lockFile));
       left--
     ) {
-      result = await updater.move(moves);
+      result = await transaction();
     }
     return result;
   }
