@@ -1,4 +1,4 @@
-import { systemClock } from '../base/clock';
+import type { Clock } from '../base/clock';
 import { type Arguments, parseArguments, wantsJson } from './arguments';
 import { CliLog } from './cliLog';
 import type { Output } from './command';
@@ -21,6 +21,7 @@ export interface Caller {
   /** @throws BulkheadError when the current folder is gone */
   readonly cwd: () => string;
   readonly env: NodeJS.ProcessEnv;
+  readonly clock: Clock;
   /** Asks the work to stop. */
   readonly interrupt: AbortSignal;
   readonly stdout: Sink;
@@ -29,11 +30,11 @@ export interface Caller {
 
 /** One call of the command line, without its name. Resolves with the exit code. */
 export async function runCommandLine(argv: readonly string[], caller: Caller): Promise<number> {
-  const { env, interrupt, stdout, stderr } = caller;
+  const { env, clock, interrupt, stdout, stderr } = caller;
   const json = wantsJson(argv);
   try {
     const output = await run(argv, caller);
-    const style = styleFor({ isTTY: stdout.isTTY, env, now: systemClock.now() });
+    const style = styleFor({ isTTY: stdout.isTTY, env, now: clock.now() });
     await stdout.write(json ? document(output.json, stdout) : textOf(output, style));
     return output.exitCode ?? EXIT_DONE;
   } catch (error) {
@@ -46,7 +47,7 @@ export async function runCommandLine(argv: readonly string[], caller: Caller): P
   }
 }
 
-async function run(argv: readonly string[], { cwd, env, interrupt, stderr }: Caller): Promise<Output> {
+async function run(argv: readonly string[], { cwd, env, clock, interrupt, stderr }: Caller): Promise<Output> {
   const typed = parseArguments(argv);
   if (typed.options.version === true) {
     return { json: { version }, text: () => version };
@@ -61,10 +62,10 @@ async function run(argv: readonly string[], { cwd, env, interrupt, stderr }: Cal
     void stderr.write(`bulkhead: ${visibleLines(text)}\n`);
   };
   const log = new CliLog({
-    now: () => systemClock.now(),
+    now: () => clock.now(),
     ...(isDebugging(env) ? { toStderr: note } : {}),
   });
-  const invocation = new Invocation({ cwd: cwd(), env, signal: interrupt, log, note }, typed.options);
+  const invocation = new Invocation({ cwd: cwd(), env, clock, signal: interrupt, log, note }, typed.options);
   try {
     return await command.run({ invocation, options: typed.options, values, paths });
   } finally {

@@ -1,5 +1,6 @@
 import { existsSync, lstatSync, realpathSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
+import type { Clock } from '../base/clock';
 import { BulkheadError } from '../base/errors';
 import { isSessionIdPrefix } from '../core/sessionId';
 import { isAgentName } from '../core/snapshotMessage';
@@ -20,6 +21,7 @@ import { usageError } from './failure';
 export interface Surroundings {
   readonly cwd: string;
   readonly env: NodeJS.ProcessEnv;
+  readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly log: CliLog;
   /** A remark for people; never part of the result. */
@@ -224,11 +226,12 @@ export class Invocation {
   }
 
   #hostOnce(): Promise<Host> {
-    const { cwd, env, log } = this.surroundings;
+    const { cwd, env, clock, log } = this.surroundings;
     this.#host ??= createHost({
       log,
       product: 'cli',
       environment: env,
+      clock,
       settings: { fsync: env['BULKHEAD_FSYNC'] === '1' },
       forbiddenGitRoots: forbiddenRoots([cwd, this.#options.repo]),
     });

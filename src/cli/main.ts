@@ -1,3 +1,4 @@
+import { systemClock } from '../base/clock';
 import { errnoOf, messageOf } from '../base/errors';
 import { runCommandLine, type Sink } from './commandLine';
 import { usageError } from './failure';
@@ -47,6 +48,7 @@ function sink(stream: NodeJS.WriteStream): Sink {
 runCommandLine(process.argv.slice(2), {
   cwd: currentFolder,
   env: process.env,
+  clock: systemClock,
   interrupt: interruptSignal(),
   stdout: sink(process.stdout),
   stderr: sink(process.stderr),
