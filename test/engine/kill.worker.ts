@@ -1,5 +1,5 @@
-// Runs one operation in a process of its own and is killed at one of its steps; see killSwitch.ts.
-import { arm, disarm, type KillOrder } from './killSwitch';
+// Runs one operation in a process of its own and is killed at one of its steps, or stands still there; see killSwitch.ts.
+import { arm, disarm, type KillOrder, type StandStill } from './killSwitch';
 import { silentLog } from '../../src/base/log';
 import { repoPathFromText } from '../../src/core/repoPath';
 import type { Bulkhead } from '../../src/session/bulkhead';
@@ -23,7 +23,7 @@ export interface KillTask {
   readonly repository: string;
   readonly storage: string;
   readonly work: KillWork;
-  readonly kill: KillOrder;
+  readonly kill: KillOrder | StandStill;
   /** Opening the storage is part of what is counted: a first start makes it. */
   readonly withOpening: boolean;
 }

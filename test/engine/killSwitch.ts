@@ -1,5 +1,5 @@
-// Counts every step by which a process changes something outside of itself, and kills it at one of them. Imported before
-// anything else, so that no module has kept an unpatched function.
+// Counts every step by which a process changes something outside of itself, and kills it at one of them, or lets it stand still
+// there. Imported before anything else, so that no module has kept an unpatched function.
 import childProcess, { type ChildProcess } from 'node:child_process';
 import fs, { constants } from 'node:fs';
 import { join } from 'node:path';
@@ -15,15 +15,24 @@ export interface KillOrder {
   readonly victim: 'group' | 'node' | 'git' | 'prepared';
 }
 
+/** The first step whose name matches: the process stands still there, alive, until its input ends, and then goes on. */
+export interface StandStill {
+  readonly at: string;
+  readonly moment: KillOrder['moment'];
+}
+
 /** What the trace says of a transaction of refs. */
 export const TRANSACTION = 'transaction ';
 
-let order: KillOrder | undefined;
+/** Written to the output by a process that stands still. */
+export const STANDING = 'standing still\n';
+
+let order: KillOrder | StandStill | undefined;
 let steps = 0;
 const trace: string[] = [];
 
 /** From now on steps count. */
-export function arm(given: KillOrder): void {
+export function arm(given: KillOrder | StandStill): void {
   order = given;
 }
 
@@ -43,16 +52,32 @@ function begin(name: string): number {
   return steps;
 }
 
-function isTurn(step: number, moment: KillOrder['moment']): boolean {
-  return order !== undefined && step > 0 && order.step === step && order.moment === moment;
+/** @returns whom this moment of this step is to kill */
+function victimOf(step: number, moment: KillOrder['moment']): KillOrder['victim'] | undefined {
+  return order !== undefined && 'victim' in order && order.step === step && order.moment === moment
+    ? order.victim
+    : undefined;
 }
 
 function end(step: number, moment: KillOrder['moment']): void {
-  if (isTurn(step, moment) && (order?.victim === 'group' || order?.victim === 'node')) {
-    process.kill(order.victim === 'group' ? 0 : process.pid, 'SIGKILL');
+  const victim = victimOf(step, moment);
+  if (victim === 'group' || victim === 'node') {
+    process.kill(victim === 'group' ? 0 : process.pid, 'SIGKILL');
     // The signal may reach another thread first.
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10_000);
   }
+  if (order !== undefined && 'at' in order && order.moment === moment && RegExp(order.at).test(trace[step - 1] ?? '')) {
+    order = undefined;
+    standStill();
+  }
+}
+
+const { readSync, writeSync } = fs;
+
+/** Nothing of this process goes on, no timer either; only what it had asked others to do. */
+function standStill(): void {
+  writeSync(1, STANDING);
+  readSync(0, Buffer.alloc(1));
 }
 
 type AnyFunction = (...args: unknown[]) => unknown;
@@ -222,8 +247,9 @@ function patchInput(child: ChildProcess): void {
     const text = typeof args[0] === 'string' ? args[0] : '';
     const isTransaction = text.endsWith(`prepare\n${COMMIT}`);
     const step = begin(isTransaction ? TRANSACTION + text.split('\n').slice(1, -3).join(', ') : `write ${text.trim()}`);
-    if (isTransaction && isTurn(step, 'before')) {
-      killWhenPrepared(child);
+    const victim = isTransaction ? victimOf(step, 'before') : undefined;
+    if (victim !== undefined) {
+      killWhenPrepared(child, victim);
       return write.call(child.stdin, text.slice(0, -COMMIT.length));
     }
     const result = write.apply(child.stdin, args);
@@ -232,12 +258,12 @@ function patchInput(child: ChildProcess): void {
   };
 }
 
-function killWhenPrepared(child: ChildProcess): void {
+function killWhenPrepared(child: ChildProcess, victim: KillOrder['victim']): void {
   let answer = '';
   child.stdout?.on('data', (chunk: Buffer) => {
     answer += chunk.toString();
     if (answer.includes('prepare: ok')) {
-      if (order?.victim === 'prepared') {
+      if (victim === 'prepared') {
         process.kill(0, 'SIGKILL');
       }
       child.kill('SIGKILL');

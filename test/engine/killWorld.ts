@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { type ChildProcessByStdio, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, lstatSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Readable, Writable } from 'node:stream';
 import { setTimeout } from 'node:timers/promises';
 import type { Session } from '../../src/session/api';
 import type { Bulkhead } from '../../src/session/bulkhead';
 import { git, gitLine } from '../support/git';
 import { removeFolder, temporaryFolder } from '../support/temporary';
-import type { KillOrder } from './killSwitch';
+import { type KillOrder, STANDING, type StandStill } from './killSwitch';
 import type { KillReport, KillTask } from './kill.worker';
 import { cloneOf, contents, EngineWorld, snapshotOf, write } from './world';
 
@@ -63,31 +64,79 @@ export class KillWorld {
 
   /** Runs an operation in a process group of its own. */
   async run(work: KillTask['work'], kill: KillOrder, withOpening = false): Promise<KillRun> {
-    const task: KillTask = {
-      repository: this.world.repo.dir,
-      storage: this.world.storage,
-      work,
-      kill,
-      withOpening,
-    };
-    const child = spawn(process.execPath, [join(import.meta.dirname, 'kill.worker.js'), JSON.stringify(task)], {
-      env: this.world.environment,
-      stdio: ['ignore', 'pipe', 'pipe'],
-      detached: true,
-    });
-    let stdout = '';
-    let stderr = '';
-    child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
-    child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-    const [code, signal] = (await once(child, 'close')) as [number | null, string | null];
+    const child = this.#start(work, kill, withOpening);
+    child.stdin.end();
+    const { code, signal, stdout, stderr } = await endOf(child);
     if (signal === 'SIGKILL') {
       // A git that it had started goes on without it, and may write until it has ended.
-      await groupEnd(child.pid ?? assert.fail('it was started'));
+      await groupEnd(pidOf(child));
       return { kind: 'killed' };
     }
     assert.equal(code, 0, `the operation failed: ${stderr}`);
     return { kind: 'done', ...(JSON.parse(stdout) as KillReport) };
   }
+
+  /** Runs an operation in a process of its own that is alive and stands still when this resolves. */
+  async standStill(work: KillTask['work'], stop: StandStill): Promise<StandingStill> {
+    const child = this.#start(work, stop, false);
+    const ended = endOf(child);
+    const standing = new Promise<'standing'>((resolve) => {
+      child.stdout.on('data', (chunk: Buffer) => {
+        if (chunk.toString().startsWith(STANDING)) {
+          resolve('standing');
+        }
+      });
+    });
+    const first = await Promise.race([standing, ended]);
+    assert.equal(first, 'standing', `it did not come to ${stop.at}`);
+    return {
+      pid: pidOf(child),
+      goOn: async () => {
+        child.stdin.end();
+        const { code, stderr } = await ended;
+        assert.equal(code, 0, `the operation failed: ${stderr}`);
+      },
+    };
+  }
+
+  #start(work: KillTask['work'], kill: KillTask['kill'], withOpening: boolean): Child {
+    const { repo, storage, environment } = this.world;
+    const task: KillTask = { repository: repo.dir, storage, work, kill, withOpening };
+    return spawn(process.execPath, [join(import.meta.dirname, 'kill.worker.js'), JSON.stringify(task)], {
+      env: environment,
+      stdio: ['pipe', 'pipe', 'pipe'],
+      detached: true,
+    });
+  }
+}
+
+/** A process that stands still in the middle of an operation. */
+export interface StandingStill {
+  readonly pid: number;
+  /** Lets it do the rest, and resolves when it has ended; fails when it could not. */
+  goOn(): Promise<void>;
+}
+
+type Child = ChildProcessByStdio<Writable, Readable, Readable>;
+
+interface ChildEnd {
+  readonly code: number | null;
+  readonly signal: string | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+async function endOf(child: Child): Promise<ChildEnd> {
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  const [code, signal] = (await once(child, 'close')) as [number | null, string | null];
+  return { code, signal, stdout, stderr };
+}
+
+function pidOf(child: Child): number {
+  return child.pid ?? assert.fail('it was started');
 }
 
 /** Nobody is told when a process ends that is not its own child, so this one looks again and again. */

@@ -180,30 +180,6 @@ describe('an operation that was cut off', () => {
     await restoreAll(bulkhead, session, session.newest ?? '');
   });
 
-  it('is left to a living owner: a second window is no crash', async () => {
-    write(clone, 'a.txt', 'changed\n');
-    const target = session.newest ?? '';
-    const other = await world.open();
-    let looked = 0;
-    // In the middle of the restore another window opens, looks, and a command asks for the same session.
-    const materialised = bulkhead.restore({ session: session.id, target, consent: 'all' });
-    const looking = (async () => {
-      while (!existsSync(journal(`${session.id}.json`)) && looked < 10_000) {
-        looked += 1;
-        await new Promise(setImmediate);
-      }
-      const otherTold: Recovered[] = [];
-      other.onDidRecover((recovered) => otherTold.push(recovered));
-      await other.recover({ sweep: true });
-      return otherTold;
-    })();
-    const [result, otherTold] = await Promise.all([materialised, looking]);
-    assert.notEqual(result.snapshot, null);
-    assert.deepEqual(otherTold, []);
-    const restores = (await bulkhead.snapshots({ session: session.id })).filter(({ trigger }) => trigger === 'restore');
-    assert.equal(restores.length, 1);
-  });
-
   it('of a newer version is left alone: warned of once, no operation goes over it, and saves go on', async () => {
     const file = journal(`${session.id}.json`);
     writeFileSync(file, '{"format":2}');
