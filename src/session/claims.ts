@@ -57,8 +57,8 @@ interface Own {
 
 /**
  * Who restores, applies or deletes a work tree: a holder record under a ref, created only where none is, and taken over by
- * compare-and-swap by the rule of `mayBeTaken`. While it stands, a snapshot by anybody else is refused by the very
- * transaction that would publish it.
+ * compare-and-swap by the rule of `mayBeTaken`. While it stands, nobody else publishes a snapshot of that work tree: whoever
+ * looked for it too early loses the race against the first snapshot that is made under it.
  */
 export class Claims {
   readonly #host: Host;

@@ -26,6 +26,7 @@ import { git, gitLine } from '../support/git';
 import { repo } from '../support/repo';
 import { contentAt, treeOf } from '../support/snapshotTree';
 import { temporaryFolder } from '../support/temporary';
+import { KillWorld } from './killWorld';
 import { checkpoint, cloneOf, EngineWorld, fsck, pathOf, read, restoreAll, snapshotOf, write } from './world';
 import { race, startWorker } from './workers';
 
@@ -437,10 +438,8 @@ describe('concurrency', () => {
     assert.equal(gitLine(['for-each-ref', 'refs/bulkhead/claims'], world.store), '');
   });
 
-  it('lets nobody publish between a safety snapshot and the restore, who had looked for a claim before it was taken', async function () {
-    if (process.platform === 'win32') {
-      this.skip();
-    }
+  /** A session with something to restore and to apply, and a save by another window that stops in the middle of its file. */
+  async function gatedSession() {
     const gates = new Gates();
     const gated = new EngineWorld((folder) =>
       repo(folder)
@@ -460,15 +459,34 @@ describe('concurrency', () => {
     await checkpoint(other, session);
     const triggers = async (): Promise<string[]> =>
       (await window.snapshots({ session: session.id })).map(({ trigger }) => trigger).slice(0, 3);
-    write(clone, 'saved.slow', 'two\n');
-    const saving = gates.close('clean');
-    const save = other.checkpoint({
-      session: session.id,
-      trigger: 'save',
-      agent: 'user',
-      paths: [pathOf('saved.slow')],
-    });
-    await saving.reached;
+    const begin = async () => {
+      write(clone, 'saved.slow', 'two\n');
+      const saving = gates.close('clean');
+      const waits = new Promise<void>((resolve) => {
+        other.onDidChangeWaiting(() => {
+          if (other.waiting().some(({ what }) => what === 'claim')) {
+            resolve();
+          }
+        });
+      });
+      const save = other.checkpoint({
+        session: session.id,
+        trigger: 'save',
+        agent: 'user',
+        paths: [pathOf('saved.slow')],
+      });
+      await saving.reached;
+      return { saving, save, waits };
+    };
+    return { gates, gated, window, session, clone, triggers, begin };
+  }
+
+  it('lets nobody publish between a safety snapshot and the restore, who had looked for a claim before it was taken', async function () {
+    if (process.platform === 'win32') {
+      this.skip();
+    }
+    const { gates, gated, window, session, triggers, begin } = await gatedSession();
+    const { saving, save, waits } = await begin();
     const writing = gates.close('smudge');
     const restore = window.restore({
       session: session.id,
@@ -478,13 +496,6 @@ describe('concurrency', () => {
       agent: 'user',
     });
     await writing.reached;
-    const waits = new Promise<void>((resolve) => {
-      other.onDidChangeWaiting(() => {
-        if (other.waiting().some(({ what }) => what === 'claim')) {
-          resolve();
-        }
-      });
-    });
     await saving.open();
     await Promise.race([waits, save]);
     assert.deepEqual(await triggers(), ['before-restore', 'manual', 'start']);
@@ -494,6 +505,36 @@ describe('concurrency', () => {
     fsck(gated.store);
     await gated.close();
   });
+
+  const owners = [
+    { kind: 'apply', safety: 'before-apply', saved: 'done', after: ['save', 'apply', 'before-apply'] },
+    { kind: 'remove', safety: 'final', saved: 'session-not-ready', after: ['final', 'manual', 'start'] },
+  ] as const;
+  for (const { kind, safety, saved, after: triggersAfter } of owners) {
+    it(`lets nobody publish between a ${safety} snapshot and the end, who had looked for a claim before it was taken`, async function () {
+      if (process.platform === 'win32') {
+        this.skip();
+      }
+      const { gated, session, clone, triggers, begin } = await gatedSession();
+      const { saving, save, waits } = await begin();
+      // Nothing to record for whoever takes the claim now: it is the snapshot itself that has to keep the save out.
+      write(clone, 'saved.slow', 'one\n');
+      const owner = await new KillWorld(gated).standStill(
+        { kind, session: session.id },
+        { at: String.raw`^rename .*journal.*\.json$`, moment: 'after' },
+      );
+      write(clone, 'saved.slow', 'two\n');
+      await saving.open();
+      await Promise.race([waits, save]);
+      assert.deepEqual(await triggers(), [safety, 'manual', 'start']);
+      const ended = codeOf(save);
+      await owner.goOn();
+      assert.equal(await ended, saved);
+      assert.deepEqual(await triggers(), triggersAfter);
+      fsck(gated.store);
+      await gated.close();
+    });
+  }
 
   it('makes no snapshot of unchanged content or of new times', async () => {
     const session = await newSession();
