@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, globSync, readdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Recovered, Session } from '../../src/session/api';
 import type { Bulkhead } from '../../src/session/bulkhead';
 import { useOwnHome } from '../support/environment';
-import { gitLine } from '../support/git';
+import { git, gitLine, tryGit } from '../support/git';
 import { headTreeOf, Oracle } from '../support/oracle';
 import { SeededRandom } from '../support/seededRandom';
+import { later } from '../support/shiftedClock';
 import { treeOf } from '../support/snapshotTree';
 import { isSoak, sample, seed } from '../support/soak';
 import {
@@ -21,7 +22,7 @@ import {
 } from './killWorld';
 import { type KillOrder, TRANSACTION } from './killSwitch';
 import type { KillWork } from './kill.worker';
-import { cloneOf, fsck, restoreAll } from './world';
+import { cloneOf, fsck, restoreAll, snapshotOf, write } from './world';
 
 /** Kills per operation in an ordinary run; a soak kills at every step. */
 const KILLS = Number(process.env['BULKHEAD_KILLS'] ?? '1');
@@ -34,13 +35,16 @@ interface Case {
   /** Files, folders and links of the clone, as they were before the operation. */
   readonly before: Record<string, string>;
   readonly newestBefore: string;
+  /** The tree of the newest snapshot when nobody is killed; null when the session is made by the operation. */
+  readonly treeAfter: string | null;
   readonly recovered: readonly Recovered[];
 }
 
-/** The clone's files and the user's repository before the operation. */
+/** The clone's files and the user's repository before the operation, and what the operation leads to. */
 interface Before {
   readonly files: Record<string, string>;
   readonly hers: Record<string, string>;
+  readonly treeAfter: string | null;
 }
 
 interface Operation {
@@ -50,6 +54,8 @@ interface Operation {
   readonly arrange?: (bulkhead: Bulkhead, prepared: Prepared, kill: KillWorld) => Promise<void>;
   /** The storage itself is made by the operation. */
   readonly withOpening?: boolean;
+  /** What it does when nobody is killed, as in the trace: so that there is something to kill. */
+  readonly steps?: readonly RegExp[];
   /** Runs after what was cut off has been recovered; throws when anything is neither old nor new. */
   readonly check: (state: Case) => Promise<void> | void;
 }
@@ -70,7 +76,9 @@ function sameFiles(state: Case): void {
 function oneSnapshotAtMost(state: Case): void {
   const newest = newestOf(state);
   if (newest !== state.newestBefore) {
-    assert.equal(gitLine(['rev-parse', `${newest}^`], state.kill.world.store), state.newestBefore);
+    const { store } = state.kill.world;
+    assert.equal(gitLine(['rev-parse', `${newest}^`], store), state.newestBefore);
+    assert.equal(treeOf(store, newest), state.treeAfter);
   }
 }
 
@@ -125,6 +133,51 @@ async function createdOrNot({ bulkhead, kill }: Case): Promise<void> {
     'no folder without a session',
   );
 }
+
+const DAY_MS = 86_400_000;
+
+/** What there is to tidy up after a month, and what has to stay. */
+interface Aged {
+  /** Objects that nothing leads to, one loose and one packed. */
+  readonly rubbish: readonly string[];
+  /** The ref that closed the first chain, which is gone. */
+  readonly closed: string;
+  /** Its last snapshot. */
+  readonly last: string;
+  /** All snapshots of both chains, the newest first. */
+  readonly listed: readonly string[];
+}
+
+let aged: Aged;
+
+/** A store that nobody has tidied up for long: all of it is old enough to be removed, unless something leads to it. */
+async function age(bulkhead: Bulkhead, { session, first }: Prepared, kill: KillWorld): Promise<void> {
+  const { store, storage } = kill.world;
+  const putBlob = (input: string): string => gitLine(['hash-object', '-w', '--stdin'], store, { input });
+  const packed = putBlob('packed, then lost\n');
+  await bulkhead.maintain();
+  const loose = putBlob('loose, and lost\n');
+  const tomorrow = await kill.world.open({}, kill.world.repo.dir, later(DAY_MS + 60_000));
+  await snapshotOf(tomorrow, session, 'a.txt');
+  const closed = `refs/bulkhead/closed/${session.id}/1`;
+  assert.equal(gitLine(['rev-parse', closed], store), first, 'a second chain has begun');
+  const listed = (await bulkhead.snapshots({ session: session.id })).map(({ oid }) => oid);
+  git(['update-ref', '-d', closed], store);
+  write(store, 'objects/pack/tmp_pack_left', 'half a pack');
+  const old = (Date.now() - 2 * DAY_MS) / 1000;
+  for (const file of globSync('objects/{??,pack}/*', { cwd: store })) {
+    utimesSync(join(store, file), old, old);
+  }
+  const time = Date.now() - 40 * DAY_MS;
+  writeFileSync(
+    join(storage, 'maintenance.json'),
+    JSON.stringify({ format: 1, first: time, last: time, lastFull: time }),
+  );
+  aged = { rubbish: [packed, loose], closed, last: first, listed };
+}
+
+/** Since git 2.37; an older one never packs everything anew. */
+const hasCruft = !/ 2\.3[0-6]\./.test(gitLine(['--version'], '/'));
 
 const OPERATIONS: readonly Operation[] = [
   {
@@ -195,6 +248,36 @@ const OPERATIONS: readonly Operation[] = [
       // A git that is killed may leave what it had half written; the next time goes on and has something to show for it.
       await state.bulkhead.maintain();
       assert.deepEqual(await state.bulkhead.snapshots({ session: session.id }), listed);
+    },
+  },
+  {
+    name: 'maintenance of a store that is a month old',
+    work: () => ({ kind: 'maintain' }),
+    arrange: age,
+    steps: [
+      /^(rm|unlink) .*tmp_pack_left$/,
+      /^transaction update refs\/bulkhead\/closed\//,
+      /^spawn prune /,
+      hasCruft ? /^spawn repack .*--cruft / : /^spawn repack /,
+      /^rename .*maintenance\.json$/,
+    ],
+    check: async (state) => {
+      sameFiles(state);
+      const { store } = state.kill.world;
+      const { session } = state.prepared;
+      const listed = async (): Promise<unknown> =>
+        (await state.bulkhead.snapshots({ session: session.id })).map(({ oid, damage }) => [oid, damage]);
+      const whole = aged.listed.map((oid) => [oid, null]);
+      assert.deepEqual(await listed(), whole);
+      const { skipped } = await state.bulkhead.maintain();
+      assert.deepEqual(skipped, []);
+      assert.deepEqual(await listed(), whole);
+      assert.equal(gitLine(['rev-parse', aged.closed], store), aged.last);
+      assert.deepEqual(
+        aged.rubbish.map((oid) => tryGit(['cat-file', '-e', oid], store).code !== 0),
+        [hasCruft, true],
+        'what nothing leads to is gone in the end',
+      );
     },
   },
   {
@@ -320,7 +403,16 @@ describe('a kill', () => {
       const work = operation.work(prepared);
       const counted = await start.run(work, { step: 0, moment: 'before', victim: 'group' }, operation.withOpening);
       assert.ok(counted.kind === 'done');
-      assert.ok(counted.steps > 0);
+      for (const step of operation.steps ?? [/./]) {
+        assert.ok(
+          counted.trace.some((name) => step.test(name)),
+          `no step is ${String(step)}`,
+        );
+      }
+      const treeAfter = operation.withOpening === true ? null : treeOf(base.world.store, prepared.session.shadowRef);
+      if (work.kind === 'checkpoint' && work.paths === undefined) {
+        assert.equal(treeAfter, treeOnDisk(prepared.session));
+      }
       const orders = kills(counted.trace);
       let killed = 0;
       for (const order of isSoak ? orders : choose(orders, counted.trace)) {
@@ -330,7 +422,7 @@ describe('a kill', () => {
         killed += run.kind === 'killed' ? 1 : 0;
         const step = `${order.moment} step ${String(order.step)}, ${counted.trace[order.step - 1] ?? ''} (${order.victim})`;
         try {
-          await judge(operation, work, start, { files: before, hers });
+          await judge(operation, work, start, { files: before, hers, treeAfter });
         } catch (error) {
           throw new Error(
             `killed ${step}: ${base.world.warnings.splice(0).join('; ')} ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
@@ -345,6 +437,14 @@ describe('a kill', () => {
       console.log(`      ${String(killed)} kills at ${String(counted.steps)} steps`);
       start.removeSaved();
     });
+  }
+
+  /** What git itself would record of a clone. */
+  function treeOnDisk(session: Session): string {
+    const { store, repo } = base.world;
+    oracle ??= new Oracle({ objects: [join(store, 'objects'), join(repo.dir, '.git', 'objects')] });
+    const clone = cloneOf(session);
+    return oracle.tree({ workTree: clone, baseTree: session.base?.tree ?? '', headTree: headTreeOf(clone) });
   }
 
   function kills(trace: readonly string[]): KillOrder[] {
@@ -384,7 +484,6 @@ describe('a kill', () => {
     const waits: string[] = [];
     bulkhead.onDidChangeWaiting(() => waits.push(...bulkhead.waiting().map(({ holder }) => holder)));
     await bulkhead.recover({ sweep: true });
-    oracle ??= new Oracle({ objects: [join(world.store, 'objects'), join(world.repo.dir, '.git', 'objects')] });
     for (const folder of ['journal', 'creating']) {
       assert.deepEqual(readdirSync(join(world.storage, folder)), [], `${folder} is empty`);
     }
@@ -398,17 +497,17 @@ describe('a kill', () => {
       'her repository is as it was, but for the branch of an apply',
     );
     assert.deepEqual(refsBelow(world.store, 'refs/bulkhead/claims'), {}, 'no claim stays');
-    await operation.check({ bulkhead, kill, prepared, before: before.files, newestBefore, recovered });
+    const { files, treeAfter } = before;
+    await operation.check({ bulkhead, kill, prepared, before: files, newestBefore, treeAfter, recovered });
 
     for (const session of await bulkhead.sessions()) {
       if (session.id !== prepared.session.id && !['Made', 'Killed'].includes(session.name)) {
         continue;
       }
       await bulkhead.checkpoint({ session: session.id, trigger: 'manual', agent: 'codex' });
-      const clone = cloneOf(session);
       assert.equal(
         treeOf(world.store, session.shadowRef),
-        oracle.tree({ workTree: clone, baseTree: session.base?.tree ?? '', headTree: headTreeOf(clone) }),
+        treeOnDisk(session),
         `the next checkpoint of ${session.name} has what is on the disk`,
       );
     }

@@ -1,6 +1,6 @@
 // Counts every step by which a process changes something outside of itself, and kills it at one of them, or lets it stand still
 // there. Imported before anything else, so that no module has kept an unpatched function.
-import childProcess, { type ChildProcess } from 'node:child_process';
+import childProcess, { type ChildProcess, type SpawnOptions } from 'node:child_process';
 import fs, { constants } from 'node:fs';
 import { join } from 'node:path';
 
@@ -9,8 +9,8 @@ export interface KillOrder {
   readonly step: number;
   readonly moment: 'before' | 'after';
   /**
-   * The whole process group, or this process alone: its children then see the end of their input. For a transaction of refs
-   * also `git`, the child that has just taken its lock files, and `prepared`, everybody at that moment.
+   * Everybody, as when the power fails, or this process alone: its children then see the end of their input. For a transaction
+   * of refs also `git`, the child that has just taken its lock files, and `prepared`, everybody at that moment.
    */
   readonly victim: 'group' | 'node' | 'git' | 'prepared';
 }
@@ -61,8 +61,12 @@ function victimOf(step: number, moment: KillOrder['moment']): KillOrder['victim'
 
 function end(step: number, moment: KillOrder['moment']): void {
   const victim = victimOf(step, moment);
+  if (victim === 'group') {
+    killEverybody();
+  } else if (victim === 'node') {
+    process.kill(process.pid, 'SIGKILL');
+  }
   if (victim === 'group' || victim === 'node') {
-    process.kill(victim === 'group' ? 0 : process.pid, 'SIGKILL');
     // The signal may reach another thread first.
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10_000);
   }
@@ -70,6 +74,16 @@ function end(step: number, moment: KillOrder['moment']): void {
     order = undefined;
     standStill();
   }
+}
+
+/** The children that lead a group of their own: work in the background. */
+const leaders = new Set<number>();
+
+function killEverybody(): void {
+  for (const pid of leaders) {
+    process.kill(-pid, 'SIGKILL');
+  }
+  process.kill(0, 'SIGKILL');
 }
 
 const { readSync, writeSync } = fs;
@@ -225,9 +239,14 @@ function patchChildren(): void {
   const spawn = holder['spawn'] as AnyFunction;
   holder['spawn'] = (...args: unknown[]) => {
     const words = Array.isArray(args[1]) ? (args[1] as string[]) : [];
-    const name = words.find((word) => !word.startsWith('-') && !word.includes('/') && !word.includes('=')) ?? '';
-    const step = begin(`spawn ${name}`);
+    const name = words.findIndex((word) => !word.startsWith('-') && !word.includes('/') && !word.includes('='));
+    const step = begin(`spawn ${words.slice(name).join(' ')}`);
     const child = spawn(...args) as ChildProcess;
+    const { pid } = child;
+    if (pid !== undefined && (args[2] as SpawnOptions | undefined)?.detached === true) {
+      leaders.add(pid);
+      child.on('exit', () => leaders.delete(pid));
+    }
     if (child.stdin !== null) {
       patchInput(child);
     }
@@ -264,7 +283,7 @@ function killWhenPrepared(child: ChildProcess, victim: KillOrder['victim']): voi
     answer += chunk.toString();
     if (answer.includes('prepare: ok')) {
       if (victim === 'prepared') {
-        process.kill(0, 'SIGKILL');
+        killEverybody();
       }
       child.kill('SIGKILL');
     }

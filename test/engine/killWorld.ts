@@ -69,7 +69,7 @@ export class KillWorld {
     const { code, signal, stdout, stderr } = await endOf(child);
     if (signal === 'SIGKILL') {
       // A git that it had started goes on without it, and may write until it has ended.
-      await groupEnd(pidOf(child));
+      await endOfAll(this.world.home.home);
       return { kind: 'killed' };
     }
     assert.equal(code, 0, `the operation failed: ${stderr}`);
@@ -140,27 +140,26 @@ function pidOf(child: Child): number {
 }
 
 /** Nobody is told when a process ends that is not its own child, so this one looks again and again. */
-async function groupEnd(group: number): Promise<void> {
-  while (existsSync('/proc/self/stat') && readdirSync('/proc').some((pid) => isAliveIn(group, pid))) {
+async function endOfAll(home: string): Promise<void> {
+  while (existsSync('/proc/self/environ') && readdirSync('/proc').some((pid) => isAliveWith(home, pid))) {
     await setTimeout(5);
   }
 }
 
-/** One that nobody has waited for yet (state Z) does nothing any more. */
-function isAliveIn(group: number, pid: string): boolean {
+/**
+ * Told by the environment, because what runs in the background is in a group and a session of its own. One that has ended and
+ * that nobody has waited for yet has none any more.
+ */
+function isAliveWith(home: string, pid: string): boolean {
   if (!/^\d+$/.test(pid)) {
     return false;
   }
-  let stat: string;
   try {
-    stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0').includes(`HOME=${home}`);
   } catch {
-    // It ended meanwhile.
+    // It ended meanwhile, or belongs to somebody else.
     return false;
   }
-  // proc_pid_stat(5): after the name in brackets come state, parent and group.
-  const [state, , ownGroup] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return state !== 'Z' && Number(ownGroup) === group;
 }
 
 export type KillRun = { readonly kind: 'killed' } | ({ readonly kind: 'done' } & KillReport);
