@@ -11,6 +11,7 @@ export type GitErrorCode =
   | 'git-process-lost'
   | 'git-output-invalid'
   | 'git-timed-out'
+  | 'not-converted'
   | 'ref-locked'
   | 'ref-name-clash'
   | 'object-missing';

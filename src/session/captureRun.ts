@@ -225,7 +225,7 @@ export class CaptureRun {
     try {
       oid = await write();
     } catch (error) {
-      if (error instanceof GitError && ['git-process-lost', 'git-exited'].includes(error.code)) {
+      if (error instanceof GitError && error.code === 'not-converted') {
         await this.#keepLast(path, 'unreadable');
         return;
       }

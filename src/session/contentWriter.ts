@@ -2,8 +2,9 @@ import { closeSync } from 'node:fs';
 import { join } from 'node:path';
 import { lineEndingsOf, looksBinary, withoutCarriageReturns } from '../core/lineEndings';
 import type { Oid } from '../core/objectId';
-import { displayPath, isUtf8Path, type RepoPath } from '../core/repoPath';
+import { displayPath, isUtf8Path, type RepoPath, visiblePath } from '../core/repoPath';
 import type { Git } from '../git/git';
+import { GitError } from '../git/gitError';
 import { CheckAttr, type ConversionAttributes, HashObject } from '../git/workTreeQueries';
 import { ConversionFolder } from './conversionFolder';
 import { RuleFiles } from './ruleFiles';
@@ -63,7 +64,8 @@ export class ContentWriter {
    * @param tracked reads the blob that the base or HEAD has at this path, for git's rule that line endings of a file
    * committed with CRLF are left alone when nothing but `auto` asks for conversion
    * @param looked see `RuleFiles.look`
-   * @throws GitError `git-process-lost` when a filter fails, or the content is not in the encoding that its attributes name
+   * @throws GitError `not-converted` when a filter fails, or the content is not in the encoding that its attributes name; a fault
+   * of git that is not about this file
    */
   async write(
     path: RepoPath,
@@ -73,7 +75,7 @@ export class ContentWriter {
   ): Promise<Oid> {
     const attributes = await this.attributes(path, looked);
     if (this.#needsGit(attributes, bytes)) {
-      return this.#folder.holding(path, bytes, () => this.#hashObject.write(path));
+      return this.#folder.holding(path, bytes, () => converted(path, this.#hashObject.write(path)));
     }
     const isConverted = bytes.includes(CRLF) && (await this.#losesCarriageReturns(attributes, bytes, tracked));
     return this.#store.objects.write('blob', isConverted ? withoutCarriageReturns(bytes) : bytes);
@@ -102,7 +104,7 @@ export class ContentWriter {
   /**
    * Writes a file that is too large to be held in memory: git reads it from a descriptor that was opened without following a link.
    * @returns undefined when the file is not there any more
-   * @throws GitError `git-exited` when a filter fails
+   * @throws GitError as `write`
    */
   async writeLarge(path: RepoPath): Promise<Oid | undefined> {
     if (!isUtf8Path(path)) {
@@ -118,11 +120,14 @@ export class ContentWriter {
     try {
       const site = [`--git-dir=${this.#store.gitDir}`, `--work-tree=${this.#folder.root}`];
       return await this.#folder.withAttributes(path, () =>
-        this.#git.text([...site, 'hash-object', '-w', '--stdin', `--path=${displayPath(path)}`], {
-          cwd: this.#folder.root,
-          env: { GIT_INDEX_FILE: `${this.#store.gitDir}/no-index` },
-          stdin: descriptor,
-        }),
+        converted(
+          path,
+          this.#git.text([...site, 'hash-object', '-w', '--stdin', `--path=${displayPath(path)}`], {
+            cwd: this.#folder.root,
+            env: { GIT_INDEX_FILE: `${this.#store.gitDir}/no-index` },
+            stdin: descriptor,
+          }),
+        ),
       );
     } finally {
       closeSync(descriptor);
@@ -154,6 +159,17 @@ export class ContentWriter {
 
   stop(): Promise<void> {
     return this.#startAnew();
+  }
+}
+
+/** Told apart from the other gits that a file needs (for its attributes, for what was committed): their fault is not the file's. */
+async function converted<T>(path: RepoPath, conversion: Promise<T>): Promise<T> {
+  try {
+    return await conversion;
+  } catch (error) {
+    throw error instanceof GitError && (error.code === 'git-process-lost' || error.code === 'git-exited')
+      ? new GitError('not-converted', `Git could not convert ${visiblePath(path)}: ${error.message}`, { cause: error })
+      : error;
   }
 }
 
