@@ -9,7 +9,7 @@ import type { Bulkhead } from '../../src/session/bulkhead';
 import { cleanEnvironment, useOwnHome } from '../support/environment';
 import { git, gitLine } from '../support/git';
 import { documentOf, runCli } from '../support/runCli';
-import { contentAt } from '../support/snapshotTree';
+import { contentAt, contentsAt } from '../support/snapshotTree';
 import { sample } from '../support/soak';
 import type { CheckpointDocument } from '../support/cliWorld';
 import { checkpoint, cloneOf, EngineWorld, fsck, read, write } from './world';
@@ -83,21 +83,6 @@ function lineOf(store: string, ref: string): Link[] {
     oid = first === '' ? (meta?.previous ?? null) : first;
   }
   return line;
-}
-
-/** Content by `commit:path`, asked in one go. */
-function contents(store: string, names: readonly string[]): string[] {
-  const answer = git(['cat-file', '--batch'], store, { input: names.map((name) => `${name}\n`).join('') });
-  let at = 0;
-  return names.map((name) => {
-    const end = answer.indexOf(10, at);
-    const size = Number(
-      / blob (\d+)$/.exec(answer.toString('utf8', at, end))?.[1] ?? assert.fail(`${name} is missing`),
-    );
-    const content = answer.toString('utf8', end + 1, end + 1 + size);
-    at = end + 1 + size + 1;
-    return content;
-  });
 }
 
 describe('many writers', () => {
@@ -180,7 +165,7 @@ describe('many writers', () => {
       filesOf(name).map(([path, content], step) => [`${made[writer]?.[step] ?? ''}:${path}`, content] as const),
     );
     assert.deepEqual(
-      contents(
+      contentsAt(
         world.store,
         expected.map(([name]) => name),
       ),

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { git, gitLine } from './git';
 
@@ -27,6 +28,21 @@ export function filesOfTree(store: string, tree: string): Map<string, string> {
 /** The bytes of one file of a snapshot. */
 export function contentAt(store: string, revision: string, path: string): Buffer {
   return git(['cat-file', 'blob', `${revision}:${path}`], store);
+}
+
+/** Contents by `commit:path`, asked in one go. */
+export function contentsAt(store: string, names: readonly string[]): string[] {
+  const answer = git(['cat-file', '--batch'], store, { input: names.map((name) => `${name}\n`).join('') });
+  let at = 0;
+  return names.map((name) => {
+    const end = answer.indexOf(10, at);
+    const size = Number(
+      / blob (\d+)$/.exec(answer.toString('utf8', at, end))?.[1] ?? assert.fail(`${name} is missing`),
+    );
+    const content = answer.toString('utf8', end + 1, end + 1 + size);
+    at = end + 1 + size + 1;
+    return content;
+  });
 }
 
 /** One line per path that differs, for the message of a failed comparison. */
