@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { type ChildProcess, execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
   existsSync,
+  lstatSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -24,6 +25,7 @@ import { createHost } from '../../src/session/host';
 import { useOwnHome } from '../support/environment';
 import { git, gitLine } from '../support/git';
 import { repo } from '../support/repo';
+import { withQuickPauses } from '../support/shiftedClock';
 import { contentAt, treeOf } from '../support/snapshotTree';
 import { temporaryFolder } from '../support/temporary';
 import { KillWorld } from './killWorld';
@@ -269,19 +271,18 @@ describe('concurrency', () => {
     await restoreAll(bulkhead, session, session.newest ?? '');
   });
 
+  /** A process that has the lock of a session, lives, and does nothing. */
+  async function holderOf(session: Session): Promise<ChildProcess> {
+    const { child, ready, holding } = startWorker(world, { kind: 'hold', session: session.id });
+    await ready;
+    child.send('go');
+    await holding;
+    return child;
+  }
+
   it('goes on when the holder of the lock is killed, and says whom it waits for while it lives', async () => {
     const session = await newSession();
-    const holder = startWorker(world, { kind: 'hold', session: session.id });
-    await holder.ready;
-    const holding = new Promise((resolve) => {
-      holder.child.on('message', (message) => {
-        if (message === 'holding') {
-          resolve(undefined);
-        }
-      });
-    });
-    holder.child.send('go');
-    await holding;
+    const holder = await holderOf(session);
     write(cloneOf(session), 'a.txt', 'waited\n');
     const waiting = new Promise<void>((resolve) => {
       const listening = bulkhead.onDidChangeWaiting(() => {
@@ -290,19 +291,48 @@ describe('concurrency', () => {
           listening.dispose();
           assert.equal(entry.session, session.id);
           assert.equal(entry.what, 'lock');
-          assert.ok(entry.holder.includes(String(holder.child.pid)), entry.holder);
+          assert.ok(entry.holder.includes(String(holder.pid)), entry.holder);
           resolve();
         }
       });
     });
     const save = snapshotOf(bulkhead, session);
     await waiting;
-    const gone = once(holder.child, 'exit');
-    holder.child.kill('SIGKILL');
+    const gone = once(holder, 'exit');
+    holder.kill('SIGKILL');
     await gone;
     await save;
     assert.deepEqual(bulkhead.waiting(), []);
     await snapshotAfter(session);
+  });
+
+  it('saves although the holder of the lock lives and hangs: it waits for a while, says for whom, and leaves the lock alone', async () => {
+    const session = await newSession();
+    const holder = await holderOf(session);
+    const lock = join(world.storage, 'locks', `${session.id}.lock`);
+    const look = () => ({ text: readFileSync(lock, 'utf8'), inode: lstatSync(lock).ino });
+    const held = look();
+    assert.equal((JSON.parse(held.text) as { pid: number }).pid, holder.pid);
+    const window = await world.open({}, world.repo.dir, withQuickPauses());
+    const told: string[] = [];
+    window.onDidChangeWaiting(() => told.push(...window.waiting().map(({ what, holder: who }) => `${what}: ${who}`)));
+    for (const round of numbers(2)) {
+      const content = `round ${String(round)}\n`;
+      write(cloneOf(session), 'a.txt', content);
+      const saved = await snapshotOf(window, session, 'a.txt');
+      assert.equal(contentAt(world.store, saved, 'a.txt').toString(), content);
+      assert.equal(gitLine(['rev-parse', session.shadowRef], world.store), saved);
+      assert.deepEqual(look(), held, 'nobody else has had it');
+      assert.match(
+        told.splice(0).join('; '),
+        new RegExp(`^lock: checkpoint by codex \\(process ${String(holder.pid)} `),
+      );
+      assert.deepEqual(window.waiting(), []);
+    }
+    assert.equal(holder.exitCode ?? holder.signalCode, null, 'it lives');
+    const gone = once(holder, 'exit');
+    holder.kill('SIGKILL');
+    await gone;
   });
 
   it('saves although a newer version holds the lock, leaves that as it is, and says once what to do', async () => {
