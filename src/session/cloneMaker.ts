@@ -177,8 +177,11 @@ export async function filterNotices(host: Host, repository: UserRepository, clon
       .split('\0')
       .filter((path) => path !== '');
     if (paths.length > 0) {
+      const advice = host.settings.allowedFilters.includes(name)
+        ? `"${name}" is in bulkhead.filters.allowed, but it starts a file of the work tree, which an agent can change: give the full path of one outside of it, and start a new session.`
+        : `To have the filter run, add "${name}" to bulkhead.filters.allowed and start a new session.`;
       notices.push(
-        `The filter "${name}" of your configuration is not allowed to run, so ${namedFiles(paths)} ${paths.length === 1 ? 'is' : 'are'} in the session as the repository stores ${paths.length === 1 ? 'it' : 'them'}, and will be recorded byte for byte. To have the filter run, add "${name}" to bulkhead.filters.allowed and start a new session.`,
+        `The filter "${name}" of your configuration is not allowed to run, so ${namedFiles(paths)} ${paths.length === 1 ? 'is' : 'are'} in the session as the repository stores ${paths.length === 1 ? 'it' : 'them'}, and will be recorded byte for byte. ${advice}`,
       );
     }
   }

@@ -264,12 +264,13 @@ describe('what a new session cannot bring along', function () {
         .file('tool.sh', '#!/bin/sh\ncat\n', { executable: true });
       return builder
         .file('a.txt', '1\n')
-        .config('filter.own.clean', './tool.sh')
-        .config('filter.own.smudge', './tool.sh')
+        .config('filter.own.clean', 'sh tool.sh')
+        .config('filter.own.smudge', '"./"tool.sh')
         .commit('1');
     });
     const settings = { allowedFilters: ['own'] };
-    assert.match((await noticesOf(false, settings)).join(), /filter "own".*bulkhead\.filters\.allowed/s);
+    const notices = (await noticesOf(false, settings)).join();
+    assert.match(notices, /filter "own".*is in bulkhead\.filters\.allowed, but.*full path/s);
     const bulkhead = await world.open(settings);
     const [session] = await bulkhead.sessions();
     const clone = cloneOf(session ?? assert.fail());
