@@ -27,24 +27,23 @@ export class SnapshotResolver {
    * @throws BulkheadError `snapshot-not-found`, `snapshot-ambiguous`
    */
   async resolve(text: string, session?: string): Promise<Snapshot> {
-    if (text.endsWith('^')) {
-      const { previous } = await this.resolve(text.slice(0, -1), session);
-      if (previous === null) {
-        throw new BulkheadError('notFound', 'snapshot-not-found', `There is no snapshot before ${text.slice(0, -1)}.`, {
-          data: { snapshot: text },
-        });
+    const { digits, back } = parseSnapshotName(text);
+    let snapshot = await this.#byDigits(digits, session);
+    for (let step = 0; step < back; step++) {
+      if (snapshot.previous === null) {
+        throw new BulkheadError(
+          'notFound',
+          'snapshot-not-found',
+          `There is no snapshot before ${digits}${'^'.repeat(step)}.`,
+          { data: { snapshot: text } },
+        );
       }
-      return this.#log.snapshot(previous);
+      snapshot = await this.#log.snapshot(snapshot.previous);
     }
-    const name = text.toLowerCase();
-    if (!isOidPrefix(name)) {
-      throw new BulkheadError(
-        'notFound',
-        'snapshot-not-found',
-        `"${text}" is not the id of a snapshot: give six or more of its digits.`,
-        { data: { snapshot: text } },
-      );
-    }
+    return snapshot;
+  }
+
+  async #byDigits(name: string, session: string | undefined): Promise<Snapshot> {
     const candidates = isOid(name, this.#store.format)
       ? [name]
       : (await this.#host.git.text([`--git-dir=${this.#store.gitDir}`, 'rev-parse', `--disambiguate=${name}`]))
@@ -58,14 +57,14 @@ export class SnapshotResolver {
     }
     const [oid] = found;
     if (oid === undefined) {
-      throw noSuchSnapshot(text);
+      throw noSuchSnapshot(name);
     }
     if (found.length > 1) {
       throw new BulkheadError(
         'user',
         'snapshot-ambiguous',
-        `${text} fits ${String(found.length)} snapshots. Give more digits.`,
-        { data: { snapshot: text, candidates: found } },
+        `${name} fits ${String(found.length)} snapshots. Give more digits.`,
+        { data: { snapshot: name, candidates: found } },
       );
     }
     return this.#log.snapshot(oid);
@@ -104,4 +103,25 @@ export class SnapshotResolver {
     // Git gives up where a commit on the way is damaged; the way around it is slow and finds the same.
     return (await this.#reader.history(id)).some((snapshot) => snapshot.oid === oid);
   }
+}
+
+/**
+ * Takes apart what a person typed for a snapshot; each `^` goes one back.
+ * @throws BulkheadError `snapshot-not-found` for what cannot be one
+ */
+export function parseSnapshotName(text: string): { readonly digits: string; readonly back: number } {
+  let end = text.length;
+  while (text[end - 1] === '^') {
+    end--;
+  }
+  const digits = text.slice(0, end);
+  if (!isOidPrefix(digits)) {
+    throw new BulkheadError(
+      'notFound',
+      'snapshot-not-found',
+      `"${text}" is not the id of a snapshot: give six or more of its digits.`,
+      { data: { snapshot: text } },
+    );
+  }
+  return { digits: digits.toLowerCase(), back: text.length - end };
 }

@@ -82,6 +82,10 @@ describe('command line: diff', function () {
     assert.deepEqual(await paths(second, 'worktree'), ['live.txt']);
     assert.deepEqual(await paths('worktree', second), ['live.txt']);
     assert.deepEqual(await paths('base', 'base'), []);
+    // As many as one argument can hold.
+    const { code, message } = await world.failure(5, ['diff', second + '^'.repeat(100_000)]);
+    assert.equal(code, 'snapshot-not-found');
+    assert.match(message, /^There is no snapshot before [0-9a-f]+\^\^\.$/);
   });
 
   it('writes no snapshot when it looks at the work tree', async () => {
