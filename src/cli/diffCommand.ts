@@ -31,10 +31,11 @@ export const diff: Command = {
   arguments: { least: 1, most: 2, paths: true },
   async run({ invocation, options, values: [a = '', b = 'worktree'], paths: given }) {
     const bulkhead = await invocation.open({ create: false });
-    const needed = [a, b].some((text) => text === 'base' || text === 'worktree') || options.session !== undefined;
+    const sides = [parseSide(a), parseSide(b)] as const;
+    const needed = sides.some(({ kind }) => kind === 'own') || options.session !== undefined;
     const session = needed ? await invocation.session(bulkhead) : await invocation.sessionHere(bulkhead);
-    const from = await sideOf(invocation, bulkhead, session, a);
-    const to = await sideOf(invocation, bulkhead, session, b);
+    const from = await sideOf(invocation, bulkhead, session, sides[0]);
+    const to = await sideOf(invocation, bulkhead, session, sides[1]);
     const paths = await pathsOf({
       given,
       workTree: session?.path ?? null,
@@ -60,21 +61,33 @@ export const diff: Command = {
   },
 };
 
+type NamedSide =
+  | { readonly kind: 'own'; readonly state: 'base' | 'worktree' }
+  | { readonly kind: 'session' | 'snapshot'; readonly name: string };
+
+export function parseSide(text: string): NamedSide {
+  if (text === 'base' || text === 'worktree') {
+    return { kind: 'own', state: text };
+  }
+  return text.startsWith(SESSION_PREFIX)
+    ? { kind: 'session', name: text.slice(SESSION_PREFIX.length) }
+    : { kind: 'snapshot', name: text };
+}
+
 async function sideOf(
   invocation: Invocation,
   bulkhead: Bulkhead,
   session: Session | undefined,
-  text: string,
+  side: NamedSide,
 ): Promise<DiffSide> {
-  if (session !== undefined && (text === 'base' || text === 'worktree')) {
-    return { kind: text, session: session.id };
+  switch (side.kind) {
+    case 'own':
+      return { kind: side.state, session: (session ?? (await invocation.session(bulkhead))).id };
+    case 'session':
+      return { kind: 'newest', session: (await invocation.sessionNamed(bulkhead, side.name)).id };
+    case 'snapshot':
+      return { kind: 'snapshot', oid: (await invocation.snapshot(bulkhead, side.name)).oid };
   }
-  if (text.startsWith(SESSION_PREFIX)) {
-    const other = await invocation.sessionNamed(bulkhead, text.slice(SESSION_PREFIX.length));
-    return { kind: 'newest', session: other.id };
-  }
-  const snapshot = await invocation.snapshot(bulkhead, text);
-  return { kind: 'snapshot', oid: snapshot.oid };
 }
 
 function filesText(style: Style, files: readonly FileDiff[]): string {

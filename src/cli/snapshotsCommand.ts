@@ -87,7 +87,7 @@ export const snapshots: Command = {
   },
 };
 
-function limitOf(text: string): number {
+export function limitOf(text: string): number {
   const limit = /^[1-9][0-9]{0,8}$/.test(text) ? Number(text) : undefined;
   if (limit === undefined) {
     throw usageError('usage', `--limit is a whole number from 1 on, not "${text}".`);

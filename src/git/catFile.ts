@@ -135,7 +135,10 @@ export class CatFile {
     try {
       return await this.#batch.request(`${name}\n`, objectParser(name));
     } catch (error) {
-      const corrupt = error instanceof GitError && error.code === 'git-process-lost' ? corruptObject(error) : undefined;
+      const corrupt =
+        error instanceof GitError && error.code === 'git-process-lost'
+          ? corruptObject(error.data['stderr'])
+          : undefined;
       if (corrupt === undefined || (name !== corrupt && (isOid(name) || (await this.target(name)) !== corrupt))) {
         throw error;
       }
@@ -219,11 +222,12 @@ export class CatFile {
 }
 
 /** The object that git says made it give up. */
-function corruptObject(error: GitError): Oid | undefined {
-  const { stderr } = error.data;
-  return typeof stderr === 'string'
-    ? /fatal: (?:loose|packed) object ([0-9a-f]{40,64}) \(stored in .*\) is corrupt/.exec(stderr)?.[1]
-    : undefined;
+export function corruptObject(stderr: unknown): Oid | undefined {
+  if (typeof stderr !== 'string') {
+    return undefined;
+  }
+  const [, oid] = /^fatal: (?:loose|packed) object ([0-9a-f]+) \(stored in .*\) is corrupt/m.exec(stderr) ?? [];
+  return oid !== undefined && isOid(oid) ? oid : undefined;
 }
 
 async function isFile(path: string): Promise<boolean> {

@@ -151,7 +151,7 @@ export class LooseRefs {
 }
 
 /** Undefined when there is no such file, or anything but one oid in it. */
-function readRefFile(path: string): Oid | undefined {
+export function readRefFile(path: string): Oid | undefined {
   let descriptor: number | undefined;
   try {
     // A link in this place is git's oldest form of a symbolic ref.

@@ -179,6 +179,26 @@ export class HashObject {
 /** Above this many bytes a process of its own costs less than looking for the end of the answer again and again. */
 const LARGE_BLOB = 1024 * 1024;
 
+/** Waits for one answer of `cat-file --batch --filters` about `oid`, up to what it says of the name `end`. */
+export function smudgedParser(oid: Oid, end: string): AnswerParser<Buffer> {
+  const mark = Buffer.from(`\n${end} missing\n`);
+  return (bytes) => {
+    const lineEnd = bytes.indexOf(10);
+    if (lineEnd === -1) {
+      return { need: bytes.length + 1 };
+    }
+    const line = bytes.toString('latin1', 0, Math.min(lineEnd, 200));
+    const [, found] = /^([0-9a-f]+) blob \d+$/.exec(line) ?? [];
+    if (found !== oid) {
+      throw new GitError('git-output-invalid', `git cat-file gave no content for ${oid}`, { data: { line } });
+    }
+    const markAt = bytes.indexOf(mark, lineEnd);
+    return markAt === -1
+      ? { need: bytes.length + 1 }
+      : { value: Buffer.from(bytes.subarray(lineEnd + 1, markAt)), used: markAt + mark.length };
+  };
+}
+
 /**
  * Gives the bytes that git would write into the work tree for a blob, through a warm `cat-file --filters`. Its header tells
  * the size of the blob and not that of what follows (tried with 2.39.5), so a name that no object has marks the end.
@@ -224,23 +244,7 @@ export class SmudgedContent {
   #ask(oid: Oid, path: RepoPath): Promise<Buffer> {
     const end = `end-${randomBytes(12).toString('hex')}`;
     const request = Buffer.concat([Buffer.from(`${oid} `), pathBytes(path), Buffer.from(`\n${end}\n`)]);
-    const mark = Buffer.from(`\n${end} missing\n`);
-    return this.#process.request(request, (bytes): ReturnType<AnswerParser<Buffer>> => {
-      const lineEnd = bytes.indexOf(10);
-      if (lineEnd === -1) {
-        return { need: bytes.length + 1 };
-      }
-      const header = /^[0-9a-f]{40,64} blob \d+$/.exec(bytes.toString('latin1', 0, lineEnd));
-      if (header === null) {
-        throw new GitError('git-output-invalid', `git cat-file gave no content for ${oid}`, {
-          data: { line: bytes.toString('latin1', 0, Math.min(lineEnd, 200)) },
-        });
-      }
-      const markAt = bytes.indexOf(mark, lineEnd);
-      return markAt === -1
-        ? { need: bytes.length + 1 }
-        : { value: Buffer.from(bytes.subarray(lineEnd + 1, markAt)), used: markAt + mark.length };
-    });
+    return this.#process.request(request, smudgedParser(oid, end));
   }
 
   stop(): Promise<void> {

@@ -17,7 +17,7 @@ interface Seal {
   /** Nobody who does not know it can find other bytes with the same mark. */
   readonly key: Buffer;
   /** Mark of each file below `objects`. */
-  readonly marks: Readonly<Record<string, string>>;
+  readonly marks: ReadonlyMap<string, string>;
 }
 
 interface ObjectFile {
@@ -34,9 +34,10 @@ interface ObjectFile {
  */
 export async function changedInDonor(host: Host, donor: string, format: ObjectFormat): Promise<readonly string[]> {
   const objects = join(donor, 'objects');
-  const known = await readSeal(donor);
+  // Absent or torn: every file is looked at as a new one.
+  const known = parseSeal((await readTextIfThere(join(donor, SEAL_FILE))) ?? '');
   const key = known?.key ?? randomBytes(32);
-  const marks: Record<string, string> = {};
+  const marks = new Map<string, string>();
   const changed: string[] = [];
   const unknown: string[] = [];
   await mapLimited(await objectFiles(objects), AT_ONCE, async ({ name, links }) => {
@@ -44,40 +45,55 @@ export async function changedInDonor(host: Host, donor: string, format: ObjectFo
     if (mark === undefined) {
       return;
     }
-    const before = known?.marks[name];
+    const before = known?.marks.get(name);
     if (before !== undefined && before !== mark) {
       changed.push(name);
     } else if (before === undefined && links > 1) {
       // Linked before it was sealed: by a clone that was made while somebody else fetched.
       unknown.push(name);
     }
-    marks[name] = mark;
+    marks.set(name, mark);
   });
   changed.push(...(await unverified(host, objects, format, unknown)));
   if (changed.length === 0) {
     const isNews =
-      known === undefined ||
-      Object.keys({ ...marks, ...known.marks }).some((name) => marks[name] !== known.marks[name]);
-    if (isNews && Object.keys(marks).length > 0) {
-      const text = JSON.stringify({ format: 1, key: key.toString('hex'), marks });
-      await writeFileAtomic(join(donor, SEAL_FILE), `${text}\n`);
+      known?.marks.size !== marks.size || [...marks].some(([name, mark]) => known.marks.get(name) !== mark);
+    if (isNews && marks.size > 0) {
+      await writeFileAtomic(join(donor, SEAL_FILE), formatSeal({ key, marks }));
     }
   }
   return changed.sort();
 }
 
-async function readSeal(donor: string): Promise<Seal | undefined> {
-  const text = await readTextIfThere(join(donor, SEAL_FILE));
+export function formatSeal({ key, marks }: Seal): string {
+  return `${JSON.stringify({ format: 1, key: key.toString('hex'), marks: Object.fromEntries(marks) })}\n`;
+}
+
+/** Undefined for anything but a whole seal: half of one would vouch for half of the files. */
+export function parseSeal(text: string): Seal | undefined {
+  let json: unknown;
   try {
-    const json = JSON.parse(text ?? '') as { format?: unknown; key?: unknown; marks?: unknown } | null;
-    if (json?.format === 1 && typeof json.key === 'string' && typeof json.marks === 'object' && json.marks !== null) {
-      const key = Buffer.from(json.key, 'hex');
-      return key.length === 32 ? { key, marks: json.marks as Readonly<Record<string, string>> } : undefined;
-    }
+    json = JSON.parse(text);
   } catch {
-    // Absent or torn: every file is looked at as a new one.
+    return undefined;
   }
-  return undefined;
+  if (typeof json !== 'object' || json === null) {
+    return undefined;
+  }
+  const { format, key, marks } = json as Record<string, unknown>;
+  if (format !== 1 || typeof key !== 'string' || !/^[0-9a-f]{64}$/.test(key) || !isMarks(marks)) {
+    return undefined;
+  }
+  return { key: Buffer.from(key, 'hex'), marks: new Map(Object.entries(marks)) };
+}
+
+function isMarks(value: unknown): value is Readonly<Record<string, string>> {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    !Array.isArray(value) &&
+    Object.values(value).every((mark) => typeof mark === 'string' && /^[0-9a-f]{32}$/.test(mark))
+  );
 }
 
 async function objectFiles(objects: string): Promise<readonly ObjectFile[]> {

@@ -1,9 +1,9 @@
 import { readdir, statfs } from 'node:fs/promises';
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { errnoOf, ioError, isAbsent, messageOf } from '../base/errors';
+import { errnoOf, ioError, isAbsent } from '../base/errors';
 import { STORE_CLAIM } from '../core/refName';
-import { endOfStderr } from '../git/gitError';
+import { endOfStderr, GitError } from '../git/gitError';
 import type { MaintenanceResult, StoreSize } from './api';
 import type { Claims } from './claims';
 import { restoreClosedRefs } from './closedChains';
@@ -39,8 +39,8 @@ const GENTLE = ['-c', 'pack.threads=1', '-c', 'pack.windowMemory=100m', '-c', 'p
 
 const STATE_FILE = 'maintenance.json';
 
+/** When the store was tidied up. Milliseconds since 1970-01-01 UTC, each. */
 interface State {
-  /** Milliseconds since 1970-01-01 UTC, each. */
   readonly first: number;
   readonly last: number;
   readonly lastFull: number | null;
@@ -166,16 +166,7 @@ export class Maintenance {
   }
 
   async #size(): Promise<StoreSize> {
-    const text = await this.#host.git.text([`--git-dir=${this.#store.gitDir}`, 'count-objects', '-v']);
-    const value = (key: string): number => Number(new RegExp(`^${key}: (\\d+)$`, 'm').exec(text)?.[1] ?? 0);
-    return {
-      loose: value('count'),
-      // Git counts in KiB.
-      looseBytes: value('size') * 1024,
-      packs: value('packs'),
-      packed: value('in-pack'),
-      packBytes: value('size-pack') * 1024,
-    };
+    return parseObjectCounts(await this.#host.git.text([`--git-dir=${this.#store.gitDir}`, 'count-objects', '-v']));
   }
 
   /** Object names are spread evenly, so a few of the 256 folders tell how many there are. */
@@ -209,18 +200,11 @@ export class Maintenance {
 
   async #readState(): Promise<State | undefined> {
     const text = await readTextIfThere(join(this.#root, STATE_FILE));
-    try {
-      const json: unknown = JSON.parse(text ?? 'null');
-      if (typeof json === 'object' && json !== null) {
-        const { first, last, lastFull } = json as Record<string, unknown>;
-        if (typeof first === 'number' && typeof last === 'number') {
-          return { first, last, lastFull: typeof lastFull === 'number' ? lastFull : null };
-        }
-      }
-    } catch (error) {
-      this.#host.log.info(`${STATE_FILE} cannot be read and is written anew: ${messageOf(error)}`);
+    const state = text === undefined ? undefined : parseMaintenance(text);
+    if (text !== undefined && state === undefined) {
+      this.#host.log.info(`${STATE_FILE} cannot be read and is written anew`);
     }
-    return undefined;
+    return state;
   }
 
   async #writeState(state: State, result: MaintenanceResult): Promise<void> {
@@ -229,6 +213,44 @@ export class Maintenance {
       `${JSON.stringify({ format: 1, ...state, result }, null, 2)}\n`,
     );
   }
+}
+
+/** @returns undefined for anything that does not tell when the store was tidied up */
+export function parseMaintenance(text: string): State | undefined {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (typeof json !== 'object' || json === null) {
+    return undefined;
+  }
+  const { first, last, lastFull } = json as Record<string, unknown>;
+  return isTime(first) && isTime(last) ? { first, last, lastFull: isTime(lastFull) ? lastFull : null } : undefined;
+}
+
+function isTime(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+}
+
+/** Parses what `count-objects -v` prints. @throws GitError `git-output-invalid` */
+export function parseObjectCounts(text: string): StoreSize {
+  const value = (key: string): number => {
+    const [, digits] = new RegExp(`^${key}: (\\d{1,15})$`, 'm').exec(text) ?? [];
+    if (digits === undefined) {
+      throw new GitError('git-output-invalid', `git count-objects does not tell "${key}": ${text.slice(0, 200)}`);
+    }
+    return Number(digits);
+  };
+  return {
+    loose: value('count'),
+    // Git counts in KiB.
+    looseBytes: value('size') * 1024,
+    packs: value('packs'),
+    packed: value('in-pack'),
+    packBytes: value('size-pack') * 1024,
+  };
 }
 
 /** Free for us, not for the administrator. */

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { isOid, type Oid } from '../core/objectId';
+import { isOid, type ObjectFormat, type Oid, zeroOid } from '../core/objectId';
 import { CancelledError, endOfStderr } from '../git/gitError';
 import { namesIn } from './files';
 import type { Host } from './host';
@@ -28,17 +28,30 @@ export async function scanObjects(host: Host, store: SnapshotStore, signal?: Abo
     [`--git-dir=${store.gitDir}`, 'fsck', '--full', '--strict', '--no-dangling', '--no-progress'],
     { signal, background: true, expect: ANY_EXIT },
   );
-  const lines = `${stdout.toString('utf8')}\n${stderr}`.split('\n');
+  const { suspects, ...said } = parseFsck(`${stdout.toString('utf8')}\n${stderr}`, store.format);
   const missing = new Set<Oid>();
-  for (const oid of lines.flatMap((line) => suspects(line))) {
-    if (!missing.has(oid) && !corrupt.has(oid) && isOid(oid, store.format) && !(await isReadable(store, oid))) {
+  for (const oid of suspects) {
+    if (!corrupt.has(oid) && !(await isReadable(store, oid))) {
       missing.add(oid);
     }
   }
+  return { corrupt, missing, ...said };
+}
+
+interface FsckAnswer extends Pick<ObjectFaults, 'packs' | 'style' | 'stopped'> {
+  /** Names that stand in a line that says that something is wrong; facts decide then. */
+  readonly suspects: ReadonlySet<Oid>;
+}
+
+/** Parses what `fsck` prints, on either stream. */
+export function parseFsck(text: string, format: ObjectFormat): FsckAnswer {
+  const lines = text.split('\n');
+  const named = lines
+    .filter((line) => /^(missing|error|fatal|broken|\s+to\b)/.test(line))
+    .flatMap((line) => line.match(/\b[0-9a-f]{40,64}\b/g) ?? []);
   const fatal = lines.filter((line) => line.startsWith('fatal:'));
   return {
-    corrupt,
-    missing,
+    suspects: new Set(named.filter((oid) => isOid(oid, format) && oid !== zeroOid(format))),
     packs: lines.filter((line) => /^(error|fatal): .*\.(pack|idx|midx)\b/.test(line)),
     style: lines.filter((line) => /^(error|warning) in (commit|tree|blob|tag) /.test(line)).length,
     stopped: fatal.length === 0 ? null : endOfStderr(fatal.join('\n')),
@@ -52,13 +65,6 @@ export async function isReadable(store: SnapshotStore, oid: Oid): Promise<boolea
     return (await store.reader.info(oid)) !== undefined;
   }
   return loose.kind === 'whole';
-}
-
-/** Names that stand in a line that says that something is wrong; facts decide then. */
-function suspects(line: string): string[] {
-  return /^(missing|error|fatal|broken|\s+to\b)/.test(line)
-    ? (line.match(/\b[0-9a-f]{40,64}\b/g) ?? []).filter((oid) => !/^0+$/.test(oid))
-    : [];
 }
 
 async function corruptLoose(store: SnapshotStore, signal: AbortSignal | undefined): Promise<Map<Oid, string>> {

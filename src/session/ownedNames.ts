@@ -11,13 +11,21 @@ export async function ownedName(prefix: string): Promise<string> {
 
 /** What is known of the process that such a name tells of; `unknown` when the name tells nothing that can be proven here. */
 export async function livenessOfOwner(name: string): Promise<Liveness> {
-  const match = /^[a-z]+-([0-9a-f]{12})-(\d{1,15})-(\d+|unknown)-[0-9a-f]{8}$/.exec(name);
+  const owner = parseOwnedName(name);
   const self = await ownIdentity();
-  if (match?.[1] !== machine(self)) {
-    return 'unknown';
-  }
-  const started = match[3] === undefined || match[3] === 'unknown' ? null : match[3];
-  return livenessOf({ ...self, pid: Number(match[2]), started });
+  return owner?.machine === machine(self) ? livenessOf({ ...self, pid: owner.pid, started: owner.started }) : 'unknown';
+}
+
+interface Owner extends Pick<ProcessIdentity, 'pid' | 'started'> {
+  readonly machine: string;
+}
+
+/** Undefined for a name that nobody made to be owned. */
+export function parseOwnedName(name: string): Owner | undefined {
+  const [, home, pid, started] = /^[a-z]+-([0-9a-f]{12})-(\d{1,15})-(\d+|unknown)-[0-9a-f]{8}$/.exec(name) ?? [];
+  return home === undefined || pid === undefined || started === undefined
+    ? undefined
+    : { machine: home, pid: Number(pid), started: started === 'unknown' ? null : started };
 }
 
 /** One start of one machine, and the space in which its process numbers count. */

@@ -21,14 +21,25 @@ export const SESSION_FILE = 'session.json';
 const POINTER_FILE = 'bulkhead';
 const MAX_BYTES = 4096;
 
-function parse(text: string): Record<string, unknown> | undefined {
+/** Torn, foreign or of another format: as if it were not there. */
+function parseObject(text: string): Record<string, unknown> {
   try {
     const json: unknown = JSON.parse(text);
-    return typeof json === 'object' && json !== null && 'format' in json && json.format === 1 ? { ...json } : undefined;
+    return typeof json === 'object' && json !== null && 'format' in json && json.format === 1 ? { ...json } : {};
   } catch {
-    // Torn or foreign: as if it were not there.
-    return undefined;
+    return {};
   }
+}
+
+export function parseSessionFile(text: string): SessionFile | undefined {
+  const { id, nonce } = parseObject(text);
+  return typeof id === 'string' && isSessionId(id) && typeof nonce === 'string' ? { id, nonce } : undefined;
+}
+
+export function parsePointer(text: string): Pointer | undefined {
+  const { storage } = parseObject(text);
+  const file = parseSessionFile(text);
+  return typeof storage === 'string' && file !== undefined ? { storage, ...file } : undefined;
 }
 
 export async function writeSessionFile(folder: string, file: SessionFile): Promise<void> {
@@ -36,24 +47,23 @@ export async function writeSessionFile(folder: string, file: SessionFile): Promi
 }
 
 export async function readSessionFile(folder: string): Promise<SessionFile | undefined> {
-  const { id, nonce } = (await readSmallJson(join(folder, SESSION_FILE))) ?? {};
-  return typeof id === 'string' && isSessionId(id) && typeof nonce === 'string' ? { id, nonce } : undefined;
+  return parseSessionFile(await readSmall(join(folder, SESSION_FILE)));
 }
 
-/** Such a file may be of an agent's making: what is no small plain file is as good as absent. */
-async function readSmallJson(file: string): Promise<Record<string, unknown> | undefined> {
+/** Such a file may be of an agent's making: what is no small plain file is as good as absent, or empty. */
+async function readSmall(file: string): Promise<string> {
   try {
     const stats = await lstat(file);
     if (!stats.isFile() || stats.size > MAX_BYTES) {
-      return undefined;
+      return '';
     }
   } catch (error) {
     if (isAbsent(error)) {
-      return undefined;
+      return '';
     }
     throw ioError('look at', file, error);
   }
-  return parse((await readTextIfThere(file)) ?? '');
+  return (await readTextIfThere(file)) ?? '';
 }
 
 /** Puts the way back into a clone. It is in the agent's hands, so it is only ever believed after a check. */
@@ -62,10 +72,7 @@ export async function writePointer(gitDir: string, pointer: Pointer): Promise<vo
 }
 
 async function readPointer(gitDir: string): Promise<Pointer | undefined> {
-  const { storage, id, nonce } = (await readSmallJson(join(gitDir, POINTER_FILE))) ?? {};
-  return typeof storage === 'string' && typeof id === 'string' && isSessionId(id) && typeof nonce === 'string'
-    ? { storage, id, nonce }
-    : undefined;
+  return parsePointer(await readSmall(join(gitDir, POINTER_FILE)));
 }
 
 export interface CloneLocation {

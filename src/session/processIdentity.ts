@@ -24,12 +24,19 @@ async function pidSpace(): Promise<string | null> {
 const GONE = Symbol('gone');
 
 /** Field 22 of /proc/<pid>/stat; the second field may hold spaces and brackets, so the count starts behind the last bracket. */
+export function parseProcessStat(text: string): string | null | typeof GONE {
+  const [state, ...fields] = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  // A zombie has ended and only waits for a parent that may never ask (the first process of many containers does not).
+  if (state === 'Z' || state === 'X') {
+    return GONE;
+  }
+  const started = fields[18];
+  return started !== undefined && /^\d+$/.test(started) ? started : null;
+}
+
 async function startOf(pid: number): Promise<string | null | typeof GONE> {
   try {
-    const text = await readFile(`/proc/${String(pid)}/stat`, 'latin1');
-    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-    // A zombie has ended and only waits for a parent that may never ask (the first process of many containers does not).
-    return fields[0] === 'Z' || fields[0] === 'X' ? GONE : (fields[19] ?? null);
+    return parseProcessStat(await readFile(`/proc/${String(pid)}/stat`, 'latin1'));
   } catch {
     // Not Linux, no such process, or one that a mount option of /proc hides: the signal below tells which.
     return null;

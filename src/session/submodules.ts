@@ -76,14 +76,8 @@ async function listSubmodules(host: Host, { objects, tree }: SubmoduleParent): P
   if (listed.code !== 0) {
     throw new BulkheadError('git', 'gitmodules-unreadable', `.gitmodules cannot be read: ${listed.stderr.trim()}.`);
   }
-  const config = parseConfigList(listed.stdout);
   const found: Submodule[] = [];
-  for (const key of config.keys()) {
-    const name = /^submodule\.(.+)\.path$/s.exec(key)?.[1];
-    const path = lastValue(config, key);
-    if (name === undefined || path === undefined || !isSafeName(name) || repoPathFromText(path) === undefined) {
-      continue;
-    }
+  for (const { name, path } of parseSubmodules(listed.stdout)) {
     const entry = await host.git.text([
       `--git-dir=${objects}`,
       '--literal-pathspecs',
@@ -93,12 +87,30 @@ async function listSubmodules(host: Host, { objects, tree }: SubmoduleParent): P
       '--',
       path,
     ]);
-    const commit = /^160000 commit ([0-9a-f]+)\t/.exec(entry)?.[1];
-    if (commit !== undefined && isOid(commit)) {
+    const commit = parseGitlink(entry);
+    if (commit !== undefined) {
       found.push({ name, path, commit });
     }
   }
   return found;
+}
+
+/** Parses `.gitmodules` as `config --list -z` prints it. It is a file of the clone: names and paths that lead elsewhere are left out. */
+export function parseSubmodules(bytes: Buffer): Omit<Submodule, 'commit'>[] {
+  const config = parseConfigList(bytes);
+  return [...config.keys()].flatMap((key) => {
+    const name = /^submodule\.(.+)\.path$/s.exec(key)?.[1];
+    const path = lastValue(config, key);
+    return name !== undefined && path !== undefined && isSafeName(name) && repoPathFromText(path) !== undefined
+      ? [{ name, path }]
+      : [];
+  });
+}
+
+/** The commit that `ls-tree -z` names for one path; undefined when there is none, or something else. */
+export function parseGitlink(text: string): Oid | undefined {
+  const commit = /^160000 commit ([0-9a-f]+)\t/.exec(text)?.[1];
+  return commit !== undefined && isOid(commit) ? commit : undefined;
 }
 
 /** The name becomes a path below `.git/modules`. */

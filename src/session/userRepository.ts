@@ -5,6 +5,7 @@ import { BulkheadError, errnoOf, ioError, isAbsent } from '../base/errors';
 import type { ObjectFormat, Oid } from '../core/objectId';
 import { isOid } from '../core/objectId';
 import { GitError } from '../git/gitError';
+import type { GitVersion } from '../git/gitVersion';
 import { type EffectiveConfig, lastValue, parseBoolean, readEffectiveConfig } from '../git/repositoryConfig';
 import type { Host } from './host';
 
@@ -120,22 +121,22 @@ async function describe(host: Host, folder: string): Promise<Facts> {
   const asked = { cwd: folder, asUser: true };
   // All in one process: this comes before every command. The last ones fail where there is no work tree.
   const result = await host.git.run(['rev-parse', ...FLAGS, ...PATHS], { ...asked, expect: [0, 128] });
-  const answers = result.stdout.toString('utf8').split('\n').slice(0, -1);
-  if (answers.length < FLAGS.length) {
-    throw unreadable(host, folder, result.stderr);
+  const description = parseDescription(result.stdout.toString('utf8'));
+  if (description === undefined) {
+    throw unreadable(folder, result.stderr, host.git.version);
   }
-  const [bare, inside, format, shallow, insideGit] = answers;
-  if (bare === 'true') {
+  const { bare, insideWorkTree, insideGitDir, format, shallow, paths } = description;
+  if (bare) {
     throw refusal(
       'bare-repository',
       `${folder} is a bare repository: it has no work tree to start sessions from. Open a clone of it.`,
       folder,
     );
   }
-  if (insideGit === 'true') {
+  if (insideGitDir) {
     throw refusal('not-a-repository', `${folder} lies inside a .git folder. Open the work tree instead.`, folder);
   }
-  if (inside !== 'true') {
+  if (!insideWorkTree) {
     const elsewhere = await host.git.text(['config', '--get', 'core.worktree'], { ...asked, expect: [0, 1] });
     throw refusal(
       'work-tree-elsewhere',
@@ -144,29 +145,52 @@ async function describe(host: Host, folder: string): Promise<Facts> {
     );
   }
   if (result.code !== 0) {
-    throw unreadable(host, folder, result.stderr);
+    throw unreadable(folder, result.stderr, host.git.version);
   }
-  const paths = answers.slice(FLAGS.length);
   const [root = '', gitDir = '', commonDir = ''] =
     paths.length === PATHS.length
       ? paths
       : // A path holds a line feed.
         await Promise.all(PATHS.map((question) => host.git.text(['rev-parse', question], asked)));
+  return { root, gitDir, commonDir: resolve(folder, commonDir), format, shallow };
+}
+
+interface Description {
+  readonly bare: boolean;
+  readonly insideWorkTree: boolean;
+  readonly insideGitDir: boolean;
+  readonly format: ObjectFormat;
+  readonly shallow: boolean;
+  /** Lines: more than there are paths when one of them holds a line feed, fewer when git gave up before. */
+  readonly paths: readonly string[];
+}
+
+/** Parses what `rev-parse` answers to `FLAGS` and `PATHS`; undefined when it did not get through the flags. */
+export function parseDescription(text: string): Description | undefined {
+  const lines = text.split('\n').slice(0, -1);
+  const [bare, insideWorkTree, format, shallow, insideGitDir] = lines;
+  if (format !== 'sha1' && format !== 'sha256') {
+    return undefined;
+  }
+  if (![bare, insideWorkTree, shallow, insideGitDir].every((flag) => flag === 'true' || flag === 'false')) {
+    return undefined;
+  }
   return {
-    root,
-    gitDir,
-    commonDir: resolve(folder, commonDir),
-    format: format === 'sha256' ? 'sha256' : 'sha1',
+    bare: bare === 'true',
+    insideWorkTree: insideWorkTree === 'true',
+    insideGitDir: insideGitDir === 'true',
+    format,
     shallow: shallow === 'true',
+    paths: lines.slice(FLAGS.length),
   };
 }
 
 /** What git says when it does not open a repository, in words that say what to do. */
-function unreadable(host: Host, folder: string, stderr: string): BulkheadError {
+export function unreadable(folder: string, stderr: string, version: GitVersion): BulkheadError {
   if (/dubious ownership|unsafe repository/.test(stderr)) {
     // Git's own line quotes the path for a shell.
     const remedy =
-      /^\s*(git config --global --add safe\.directory .+)$/m.exec(stderr)?.[1] ??
+      /^[ \t]*(git config --global --add safe\.directory .+)$/m.exec(stderr)?.[1] ??
       `git config --global --add safe.directory '${folder}'`;
     return refusal(
       'unsafe-repository',
@@ -178,7 +202,7 @@ function unreadable(host: Host, folder: string, stderr: string): BulkheadError {
     const found = /extensions? found:\s*(.+)/is.exec(stderr)?.[1]?.trim().replace(/\s+/g, ', ');
     return refusal(
       'repository-too-new',
-      `${folder} uses ${found === undefined ? 'a format' : `the extension ${found}`} that git ${host.git.version.text} does not know. Nothing was made. Update git, or set bulkhead.git.path to a newer one.`,
+      `${folder} uses ${found === undefined ? 'a format' : `the extension ${found}`} that git ${version.text} does not know. Nothing was made. Update git, or set bulkhead.git.path to a newer one.`,
       folder,
     );
   }

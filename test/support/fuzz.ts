@@ -106,9 +106,23 @@ export function accepts<T>(name: string, input: unknown, parse: () => T): T | un
   try {
     return parse();
   } catch (error) {
-    if (error instanceof BulkheadError) {
-      return undefined;
-    }
+    requireRefusal(name, input, error);
+    return undefined;
+  }
+}
+
+/** The same for one that reads files. */
+export async function acceptsLater<T>(name: string, input: unknown, parse: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await parse();
+  } catch (error) {
+    requireRefusal(name, input, error);
+    return undefined;
+  }
+}
+
+function requireRefusal(name: string, input: unknown, error: unknown): void {
+  if (!(error instanceof BulkheadError)) {
     const shown = Buffer.isBuffer(input)
       ? `${input.subarray(0, 2000).toString('base64')} (base64)`
       : JSON.stringify(input);
