@@ -19,7 +19,7 @@ for (const flag of flags) {
 const production = flags.has('--production');
 
 /** What a bundle may weigh, minified. A hook pays for every byte of the command line at each call. */
-const budgets = { 'dist/extension.js': 500_000, 'dist/cli.js': 425_000 };
+const budgets = { 'dist/extension.js': 500_000, 'dist/cli.js': 440_000 };
 
 /** @type {esbuild.BuildOptions} */
 const common = {
