@@ -5,6 +5,7 @@ import { parseMessage } from '../core/snapshotMessage';
 import { GitError } from '../git/gitError';
 import type { Host } from './host';
 import type { SnapshotHealth } from './snapshotHealth';
+import { SnapshotReader } from './snapshotReader';
 import { isDamage, type SnapshotStore } from './snapshotStore';
 import type { TrackedTreesReader } from './trackedTrees';
 import type { TreeRecorder } from './treeRecorder';
@@ -15,10 +16,18 @@ export interface Newest {
   readonly oid: Oid | null;
   /** What the next snapshot follows; another one than `oid` only when that is damaged. */
   readonly parent: Oid | null;
-  /** The newest snapshot is damaged: the next one is made of everything, and is made even when nothing changed. */
+  /**
+   * The newest snapshot is damaged, or behind too many foreign commits: the next one is made of everything, and is made even
+   * when nothing changed.
+   */
   readonly damaged: boolean;
-  /** The base's tree before the first snapshot. */
+  /** The newest snapshot of ours: `oid`, or what foreign commits were put upon. */
+  readonly own: Oid | null;
+  /** What that one says of the work tree; foreign commits say nothing of it. The base's tree before the first snapshot. */
   readonly tree: Oid;
+  /** The ref shows another tree than that, by a foreign hand: the next one is made even when nothing changed. */
+  readonly covered: boolean;
+  /** Null: a foreign commit stands there. */
   readonly chain: ChainPosition | null;
 }
 
@@ -30,6 +39,7 @@ export class NewestSnapshot {
   readonly #session: string;
   readonly #tracked: TrackedTreesReader;
   readonly #recorder: TreeRecorder;
+  readonly #reader: SnapshotReader;
   #known: Newest | undefined;
 
   constructor(options: {
@@ -46,6 +56,7 @@ export class NewestSnapshot {
     this.#session = options.session;
     this.#tracked = options.tracked;
     this.#recorder = options.recorder;
+    this.#reader = new SnapshotReader(options.store, options.health);
   }
 
   /** As it was last read or made, without a look. */
@@ -72,13 +83,22 @@ export class NewestSnapshot {
       return this.#mended(oid, damage.fault);
     }
     if (good === null) {
-      this.#known = { oid: null, parent: null, damaged: false, tree: await this.#firstParent(), chain: null };
+      const tree = await this.#firstParent();
+      this.#known = { oid: null, parent: null, damaged: false, own: null, tree, covered: false, chain: null };
       return this.#known;
     }
-    const commit = await this.#store.commit(good);
-    const parsed = parseMessage(commit.message);
-    // A message that cannot be read (a foreign hand) ends the chain: the next snapshot starts a new one behind it.
-    this.#known = { oid, parent: readable, damaged: false, tree: commit.tree, chain: parsed?.meta.chain ?? null };
+    const { tree } = await this.#store.commit(good);
+    const own = await this.#reader.nearest(good);
+    this.#known = {
+      oid,
+      parent: readable,
+      damaged: own === undefined,
+      own: own?.oid ?? null,
+      tree: own?.tree ?? tree,
+      covered: own !== undefined && own.tree !== tree,
+      // A message that cannot be read (a foreign hand) ends the chain: the next snapshot starts a new one behind it.
+      chain: own?.oid === good ? own.meta.chain : null,
+    };
     return this.#known;
   }
 
@@ -97,7 +117,7 @@ export class NewestSnapshot {
     const commit = parent === null ? undefined : await this.#store.commit(parent);
     const chain = (commit === undefined ? undefined : parseMessage(commit.message))?.meta.chain ?? null;
     const tree = good === null || commit === undefined ? emptyTreeOid(this.#store.format) : commit.tree;
-    this.#known = { oid, parent, damaged: damage !== null, tree, chain };
+    this.#known = { oid, parent, damaged: damage !== null, own: good, tree, covered: false, chain };
     this.#host.log.warn(
       damage === null
         ? `${this.#session}: the objects that its newest snapshot ${oid} had lost were written again from the work tree`
@@ -112,7 +132,15 @@ export class NewestSnapshot {
    */
   async afterDamage(newest: Newest, error: unknown): Promise<Newest> {
     const isSuspicious = isDamage(error) || (error instanceof GitError && error.code === 'git-exited');
-    if (!isSuspicious || newest.damaged || (await this.#health.suspect(this.#session)).damage === null) {
+    if (!isSuspicious || newest.damaged) {
+      throw error;
+    }
+    if (newest.covered) {
+      // Under the ref lies what a foreign hand put there, and nothing has to take its place.
+      this.#known = { ...newest, damaged: true, tree: emptyTreeOid(this.#store.format) };
+      return this.#known;
+    }
+    if ((await this.#health.suspect(this.#session)).damage === null) {
       throw error;
     }
     return this.read();

@@ -104,9 +104,8 @@ export class RestoreService {
         { data: { session: site.session } },
       );
     }
-    const { previous } = done;
-    const before = await this.#store.commit(previous);
-    const wanted = (): Promise<Wanted> => this.#reverse(site, done, before.tree);
+    const before = await this.#reader.treeBefore(done);
+    const wanted = (): Promise<Wanted> => this.#reverse(site, done, before);
     if (order.dryRun) {
       const { plan } = await this.#planner.prepare(site, await wanted(), order.consent, order.signal);
       return { plan, snapshot: null, undo: null };

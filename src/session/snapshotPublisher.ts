@@ -98,7 +98,7 @@ export class SnapshotPublisher {
     const result = await this.#store.move(session, moves);
     switch (result.kind) {
       case 'done':
-        return { kind: 'made', newest: { oid, parent: oid, damaged: false, tree, chain } };
+        return { kind: 'made', newest: { oid, parent: oid, damaged: false, own: oid, tree, covered: false, chain } };
       case 'moved':
         return { kind: 'lost-race' };
       case 'locked':

@@ -94,10 +94,11 @@ export class SnapshotReader {
     }
   }
 
-  /** The tree that a snapshot's changes are counted from. */
+  /** The tree that a snapshot's changes are counted from: that of the snapshot of ours before. */
   async treeBefore(commit: SnapshotCommit): Promise<Oid> {
     if (commit.previous !== null) {
-      return (await this.#store.commit(commit.previous)).tree;
+      // What foreign commits say is no part of what was recorded, and no change that was made since.
+      return (await this.nearest(commit.previous))?.tree ?? (await this.#store.commit(commit.previous)).tree;
     }
     // The start of a session is its base; the checkout's first snapshot is compared with HEAD.
     if (

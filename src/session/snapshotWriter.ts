@@ -256,7 +256,7 @@ export class SnapshotWriter {
         rulesChanged,
         heldBack: false,
       });
-      const isNew = newest.damaged || request.always === true || FENCES.has(request.trigger);
+      const isNew = newest.damaged || newest.covered || request.always === true || FENCES.has(request.trigger);
       if (tree === newest.tree && newest.oid !== null && !isNew) {
         // What we take for the newest may be out of date, and then "no change" would be wrong.
         if ((await this.#store.ref(shadowRef(this.#site.session))) === newest.oid) {
@@ -298,9 +298,10 @@ export class SnapshotWriter {
       await this.#pause(attempt);
       const before = newest;
       newest = await this.#newest.read();
-      // A foreign hand that put a commit with the same tree on top changed nothing that we looked at. Looking again would
-      // take longer than it takes such a hand to do that again, and nobody of us would ever win.
-      built = newest.chain === null && newest.tree === before.tree ? current : undefined;
+      // A foreign hand that put a commit on top of the same snapshot of ours changed nothing that we looked at. Looking again
+      // would take longer than it takes such a hand to do that again, and nobody of us would ever win.
+      built =
+        newest.chain === null && newest.own === before.own && newest.damaged === before.damaged ? current : undefined;
     }
   }
 

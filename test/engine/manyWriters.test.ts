@@ -1,25 +1,33 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseMessage } from '../../src/core/snapshotMessage';
 import type { Session } from '../../src/session/api';
 import type { Bulkhead } from '../../src/session/bulkhead';
+import { SnapshotStore } from '../../src/session/snapshotStore';
 import { cleanEnvironment, useOwnHome } from '../support/environment';
 import { git, gitLine } from '../support/git';
+import { headTreeOf, Oracle } from '../support/oracle';
 import { documentOf, runCli } from '../support/runCli';
-import { contentAt, contentsAt } from '../support/snapshotTree';
+import { contentAt, contentsAt, treeOf } from '../support/snapshotTree';
 import { sample } from '../support/soak';
 import type { CheckpointDocument } from '../support/cliWorld';
-import { checkpoint, cloneOf, EngineWorld, fsck, read, write } from './world';
+import { checkpoint, cloneOf, EngineWorld, filesIn, fsck, read, restoreAll, snapshotOf, write } from './world';
 import { race, startWorker } from './workers';
 
 const EACH = sample(3, 50);
 const OF_A_KIND = 10;
 const numbers = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
 
-/** Moves a ref with plain git, each time to a commit of its own upon the tip, until it is told to stop. */
+/** In the tree of some foreign commits, and never on the disk. */
+const FOREIGN_FILE = 'foreign.txt';
+
+/**
+ * Moves a ref with plain git, each time to a commit of its own upon the tip, until it is told to stop. The second of five has
+ * another tree: with a file that is not on the disk, and another content of one that is.
+ */
 class ForeignWriter {
   readonly #child: ChildProcess;
   readonly #folder: string;
@@ -30,11 +38,21 @@ class ForeignWriter {
       'sh',
       [
         '-c',
-        `while kill -0 $PPID 2>/dev/null && [ ! -e '${folder}/stop' ]; do
+        `export GIT_INDEX_FILE='${folder}/index'
+         made=0
+         while kill -0 $PPID 2>/dev/null && [ ! -e '${folder}/stop' ]; do
            tip=$(git rev-parse '${ref}') &&
-           own=$(git commit-tree -p $tip -m foreign $tip^{tree}) &&
+           tree=$tip^{tree} &&
+           if [ $((made % 5)) = 1 ]; then
+             git read-tree $tip &&
+             blob=$(echo foreign $made | git hash-object -w --stdin) &&
+             git update-index --add --cacheinfo 100644,$blob,a.txt --cacheinfo 100644,$blob,${FOREIGN_FILE} &&
+             tree=$(git write-tree)
+           fi &&
+           own=$(git commit-tree -p $tip -m foreign $tree) &&
            git update-ref '${ref}' $own $tip 2>/dev/null &&
-           echo $own >> '${folder}/moved'
+           echo $own >> '${folder}/moved' &&
+           made=$((made + 1))
          done`,
       ],
       {
@@ -105,6 +123,13 @@ describe('many writers', () => {
   const filesOf = (writer: string): (readonly [string, string])[] =>
     numbers(EACH).map((step) => [`by-${writer}/${String(step)}.txt`, `${writer} ${String(step)}\n`]);
 
+  /** Those of some commits whose tree has a file. */
+  const having = (commits: readonly string[], path: string): string[] => {
+    const input = commits.map((oid) => `${oid}:${path}\n`).join('');
+    const answers = git(['cat-file', '--batch-check'], world.store, { input }).toString().split('\n');
+    return commits.filter((_, index) => answers[index]?.endsWith(' missing') === false);
+  };
+
   /** One after the other through the command line, each in a process of its own. */
   const saveByCommand = async (writer: string): Promise<(string | null)[]> => {
     const made: (string | null)[] = [];
@@ -171,13 +196,128 @@ describe('many writers', () => {
       ),
       expected.map(([, content]) => content),
     );
-    assert.equal((await checkpoint(bulkhead, session)).snapshot, null, 'the newest snapshot is what is on disk');
+    const disk = read(cloneOf(session), 'a.txt');
+    const recorded = contentsAt(
+      world.store,
+      ours.map((oid) => `${oid}:a.txt`),
+    );
+    assert.deepEqual([...new Set(recorded)], [disk], 'none of them has what only a foreign commit says');
+    assert.deepEqual(having(ours, FOREIGN_FILE), []);
+    assert.notDeepEqual(having(moved, FOREIGN_FILE), []);
     const listed = await bulkhead.snapshots({ session: session.id, limit: 100_000 });
     assert.deepEqual(
       listed.map(({ oid }) => oid),
       ours,
       'and the list shows all of them in the order of the line',
     );
+    const isCovered = having([line[0]?.oid ?? ''], FOREIGN_FILE).length > 0;
+    const last = await checkpoint(bulkhead, session);
+    assert.equal(last.snapshot !== null, isCovered, 'the newest of ours was what is on disk');
+    assert.equal(last.tree, treeOf(world.store, ours[0] ?? ''));
+  });
+
+  describe('beside a foreign hand that has put another tree under the ref', () => {
+    let clone: string;
+    let ref: string;
+    let foreignTree: string;
+
+    beforeEach(() => {
+      clone = cloneOf(session);
+      ref = session.shadowRef;
+      const blob = gitLine(['hash-object', '-w', '--stdin'], world.store, { input: 'foreign\n' });
+      foreignTree = gitLine(['mktree'], world.store, {
+        input: `100644 blob ${blob}\ta.txt\n100644 blob ${blob}\t${FOREIGN_FILE}\n`,
+      });
+    });
+
+    const cover = (...parents: string[]): void => {
+      const args = parents.flatMap((parent) => ['-p', parent]);
+      const foreign = gitLine(['commit-tree', ...args, '-m', 'foreign', foreignTree], world.store);
+      git(['update-ref', ref, foreign], world.store);
+    };
+
+    /** What git itself would record. */
+    const onDisk = (): string =>
+      new Oracle({ objects: [join(world.store, 'objects')] }).tree({
+        workTree: clone,
+        baseTree: session.base?.tree ?? '',
+        headTree: headTreeOf(clone),
+      });
+
+    it('record what is on the disk, and tell what has changed there', async () => {
+      const other = await world.open();
+      for (const [window, path] of [
+        // One that knows where the ref stood before, and one that has not looked yet; something changed, and nothing.
+        [bulkhead, 'a.txt'],
+        [other, 'a.txt'],
+        [bulkhead, 'unchanged.txt'],
+        [bulkhead, undefined],
+      ] as const) {
+        cover(ref);
+        cover(ref);
+        if (path === 'a.txt') {
+          write(clone, path, `${gitLine(['rev-parse', ref], world.store)}\n`);
+        }
+        const result = await checkpoint(window, session, ...(path === undefined ? [] : [path]));
+        assert.equal(treeOf(world.store, result.snapshot ?? ''), result.tree);
+        assert.equal(result.tree, onDisk());
+        const expected = path === 'a.txt' ? [path] : [];
+        assert.deepEqual(
+          result.changed.map((change) => change.path),
+          expected,
+        );
+        const [newest] = await window.snapshots({ session: session.id, limit: 1 });
+        assert.deepEqual([newest?.oid, newest?.files], [result.snapshot, expected.length]);
+      }
+    });
+
+    it('look at everything when it stands upon no snapshot of theirs', async () => {
+      write(clone, 'src/b.ts', 'export const b = 2;\n');
+      cover();
+      write(clone, 'a.txt', 'saved\n');
+      assert.equal((await checkpoint(bulkhead, session, 'a.txt')).tree, onDisk());
+    });
+
+    it('look at everything when the snapshot of theirs below it is damaged', async () => {
+      write(clone, 'src/b.ts', 'export const b = 2;\n');
+      const damaged = await snapshotOf(bulkhead, session);
+      const folder = gitLine(['rev-parse', `${damaged}:src`], world.store);
+      const file = join(world.store, 'objects', folder.slice(0, 2), folder.slice(2));
+      const content = readFileSync(file);
+      rmSync(file);
+      cover(ref);
+      write(clone, 'src/b.ts', 'export const b = 3;\n');
+      const window = await world.open();
+      assert.equal((await checkpoint(window, session, 'src/b.ts')).tree, onDisk());
+      // The store is looked at in the end.
+      writeFileSync(file, content);
+    });
+
+    it('bring nothing of it to the disk by an undo, when it came in the middle of a restore', async () => {
+      write(clone, 'src/b.ts', 'export const b = 2;\n');
+      const files = filesIn(clone);
+      const { prototype } = SnapshotStore;
+      // eslint-disable-next-line @typescript-eslint/unbound-method -- put back below, and called with its own object
+      const original = prototype.move;
+      let moves = 0;
+      prototype.move = function (owner, wanted) {
+        moves += wanted.some((move) => move.ref === ref) ? 1 : 0;
+        if (moves === 2) {
+          cover(ref);
+        }
+        return original.call(this, owner, wanted);
+      };
+      try {
+        await restoreAll(bulkhead, session, session.newest ?? '');
+      } finally {
+        prototype.move = original;
+      }
+      assert.ok(moves > 2, 'the restore lost a race');
+      assert.equal(treeOf(world.store, ref), onDisk());
+      await bulkhead.undo({ session: session.id, consent: 'all' });
+      assert.deepEqual(filesIn(clone), files);
+      assert.equal(treeOf(world.store, ref), onDisk());
+    });
   });
 
   it('two windows on a session and one on the checkout save at once: nothing doubled, nothing lost, nothing mixed up', async function () {
