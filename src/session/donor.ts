@@ -7,7 +7,7 @@ import { formatConfig } from '../git/configFile';
 import { CancelledError } from '../git/gitError';
 import { hasReftable } from '../git/headFile';
 import { cloneRepository, fetchInto } from '../git/porcelain';
-import { changedInDonor } from './donorSeal';
+import { changedInDonor, readSeal } from './donorSeal';
 import { exists, makeFolder, writeFileAtomic } from './files';
 import type { Host } from './host';
 import { ownedName } from './ownedNames';
@@ -47,6 +47,7 @@ export function donorOfSubmodule(parent: Donor, name: string, source: string, fo
 /**
  * Makes sure that the donor is there and has the user's newest branches: one real copy of her objects that clones may
  * hard-link to, so that bytes patched in a clone's pack reach neither her repository nor the snapshot store.
+ * @throws BulkheadError `donor-newer` before anything is written there
  */
 export async function refreshDonor(
   host: Host,
@@ -57,6 +58,7 @@ export async function refreshDonor(
   },
 ): Promise<void> {
   const progress = options.onProgress === undefined ? {} : { onProgress: options.onProgress };
+  await readSeal(donor.gitDir);
   // Its folder alone says nothing: a rival that makes the donor of a submodule makes the folders above.
   if (!(await exists(join(donor.gitDir, 'HEAD')))) {
     const temporary = join(donor.creating, await ownedName('donor'));
@@ -165,7 +167,7 @@ function donorConfig(format: ObjectFormat): string {
  * Brings the commit that a clone starts from into the donor. What a new clone is checked out from is the user's, and not what
  * an agent put in its place.
  * @param start.sources git folders that may have the commit
- * @throws BulkheadError `donor-changed` when it is patched faster than it can be copied
+ * @throws BulkheadError `donor-changed` when it is patched faster than it can be copied, `donor-newer`
  */
 export async function prepareDonor(
   host: Host,

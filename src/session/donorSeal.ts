@@ -3,13 +3,14 @@ import { open, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { inflateSync } from 'node:zlib';
 import { mapLimited } from '../base/async';
-import { ioError, isAbsent } from '../base/errors';
+import { BulkheadError, ioError, isAbsent } from '../base/errors';
 import type { ObjectFormat } from '../core/objectId';
 import { readTextIfThere, writeFileAtomic } from './files';
 import type { Host } from './host';
 
 /** In `donor.git`, beside its objects and never in a clone. */
 const SEAL_FILE = 'bulkhead-seal.json';
+const FORMAT = 1;
 const CHUNK = 1024 * 1024;
 const AT_ONCE = 8;
 
@@ -31,11 +32,11 @@ interface ObjectFile {
  * the next clone would be checked out from them; git compares no hash then. Before each clone every file is compared with
  * what it was before it was first linked. A mark is a GMAC: it reads as fast as the disk, where a hash would take seconds.
  * @returns the files that were changed; empty when all is well, and then new files are sealed too
+ * @throws BulkheadError `donor-newer`
  */
 export async function changedInDonor(host: Host, donor: string, format: ObjectFormat): Promise<readonly string[]> {
   const objects = join(donor, 'objects');
-  // Absent or torn: every file is looked at as a new one.
-  const known = parseSeal((await readTextIfThere(join(donor, SEAL_FILE))) ?? '');
+  const known = await readSeal(donor);
   const key = known?.key ?? randomBytes(32);
   const marks = new Map<string, string>();
   const changed: string[] = [];
@@ -59,32 +60,58 @@ export async function changedInDonor(host: Host, donor: string, format: ObjectFo
     const isNews =
       known?.marks.size !== marks.size || [...marks].some(([name, mark]) => known.marks.get(name) !== mark);
     if (isNews && marks.size > 0) {
+      // A newer version may have come meanwhile: reading all of it takes its time.
+      await readSeal(donor);
       await writeFileAtomic(join(donor, SEAL_FILE), formatSeal({ key, marks }));
     }
   }
   return changed.sort();
 }
 
-export function formatSeal({ key, marks }: Seal): string {
-  return `${JSON.stringify({ format: 1, key: key.toString('hex'), marks: Object.fromEntries(marks) })}\n`;
+/**
+ * Undefined when it is absent or torn: then every file is looked at as a new one.
+ * @throws BulkheadError `donor-newer`: what a newer version sealed cannot be checked here, and is not sealed anew
+ */
+export async function readSeal(donor: string): Promise<Seal | undefined> {
+  const parsed = parseSeal((await readTextIfThere(join(donor, SEAL_FILE))) ?? '');
+  if (parsed.kind === 'newer') {
+    throw new BulkheadError(
+      'damaged',
+      'donor-newer',
+      'The objects that sessions share were sealed by a newer version of Bulkhead, so this one cannot tell whether an agent has changed them. Nothing was made from them. Update Bulkhead.',
+      { data: { donor } },
+    );
+  }
+  return parsed.kind === 'ok' ? parsed.seal : undefined;
 }
 
-/** Undefined for anything but a whole seal: half of one would vouch for half of the files. */
-export function parseSeal(text: string): Seal | undefined {
+export function formatSeal({ key, marks }: Seal): string {
+  return `${JSON.stringify({ format: FORMAT, key: key.toString('hex'), marks: Object.fromEntries(marks) })}\n`;
+}
+
+type ParsedSeal =
+  | { readonly kind: 'ok'; readonly seal: Seal }
+  | { readonly kind: 'newer' }
+  /** Anything but a whole one: half of a seal would vouch for half of the files. */
+  | { readonly kind: 'damaged' };
+
+export function parseSeal(text: string): ParsedSeal {
   let json: unknown;
   try {
     json = JSON.parse(text);
   } catch {
-    return undefined;
+    return { kind: 'damaged' };
   }
   if (typeof json !== 'object' || json === null) {
-    return undefined;
+    return { kind: 'damaged' };
   }
   const { format, key, marks } = json as Record<string, unknown>;
-  if (format !== 1 || typeof key !== 'string' || !/^[0-9a-f]{64}$/.test(key) || !isMarks(marks)) {
-    return undefined;
+  if (typeof format === 'number' && format > FORMAT) {
+    return { kind: 'newer' };
   }
-  return { key: Buffer.from(key, 'hex'), marks: new Map(Object.entries(marks)) };
+  return format === FORMAT && typeof key === 'string' && /^[0-9a-f]{64}$/.test(key) && isMarks(marks)
+    ? { kind: 'ok', seal: { key: Buffer.from(key, 'hex'), marks: new Map(Object.entries(marks)) } }
+    : { kind: 'damaged' };
 }
 
 function isMarks(value: unknown): value is Readonly<Record<string, string>> {

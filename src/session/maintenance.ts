@@ -1,7 +1,7 @@
 import { readdir, statfs } from 'node:fs/promises';
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { errnoOf, ioError, isAbsent } from '../base/errors';
+import { BulkheadError, errnoOf, ioError, isAbsent } from '../base/errors';
 import { STORE_CLAIM } from '../core/refName';
 import { endOfStderr, GitError } from '../git/gitError';
 import type { MaintenanceResult, StoreSize } from './api';
@@ -38,6 +38,7 @@ const FULL_EVERY_MS = 30 * DAY_MS;
 const GENTLE = ['-c', 'pack.threads=1', '-c', 'pack.windowMemory=100m', '-c', 'pack.deltaCacheSize=32m'];
 
 const STATE_FILE = 'maintenance.json';
+const FORMAT = 1;
 
 /** When the store was tidied up. Milliseconds since 1970-01-01 UTC, each. */
 interface State {
@@ -65,6 +66,7 @@ export class Maintenance {
   readonly #claims: Claims;
   readonly #root: string;
   readonly #freeBytes: (folder: string) => Promise<number>;
+  #warned = false;
 
   constructor(options: MaintenanceOptions) {
     this.#host = options.host;
@@ -74,19 +76,33 @@ export class Maintenance {
     this.#freeBytes = options.freeBytes ?? freeBytes;
   }
 
-  /** Whether there is enough to do: many loose objects and no run for a day, very many, or some and no run for a week. */
+  /**
+   * Whether there is enough to do: many loose objects and no run for a day, very many, or some and no run for a week. Never
+   * where a newer version tidies up.
+   */
   async isDue(): Promise<boolean> {
     const loose = await this.#estimateLoose();
     if (loose < FEW_LOOSE) {
       return false;
     }
-    const state = await this.#readState();
-    const since = state === undefined ? Infinity : this.#host.clock.now() - state.last;
+    const now = this.#host.clock.now();
+    const found = await this.#readState(now);
+    if (found === 'newer') {
+      if (!this.#warned) {
+        this.#warned = true;
+        this.#host.log.warn(
+          'the store was tidied up by a newer version of Bulkhead, and this one leaves that to it. Update Bulkhead in this window, too',
+        );
+      }
+      return false;
+    }
+    const since = found === undefined ? Infinity : now - found.last;
     return loose >= VERY_MANY_LOOSE || (loose >= MANY_LOOSE && since >= DAY_MS) || since >= LONG_AGO_MS;
   }
 
   /**
-   * @throws BulkheadError `claimed` (kind `busy`) while another process does it; CancelledError; of kind `io` and `git`.
+   * @throws BulkheadError `claimed` (kind `busy`) while another process does it; `maintenance-newer`; CancelledError; of kind
+   * `io` and `git`.
    * Whenever it ends, nothing that a ref leads to and nothing that is younger than a day is gone
    */
   run(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<MaintenanceResult> {
@@ -95,7 +111,14 @@ export class Maintenance {
 
   async #run(signal: AbortSignal | undefined): Promise<MaintenanceResult> {
     const started = this.#host.clock.now();
-    const state = await this.#readState();
+    const state = await this.#readState(started);
+    if (state === 'newer') {
+      throw new BulkheadError(
+        'damaged',
+        'maintenance-newer',
+        'The snapshot store was tidied up by a newer version of Bulkhead, whose rules are not known here. Nothing was changed. Update Bulkhead.',
+      );
+    }
     const before = await this.#size();
     const swept = await sweepLeftovers(await findLeftovers(this.#store.gitDir, started));
     const closedRefs = await restoreClosedRefs(this.#host, this.#store);
@@ -198,36 +221,60 @@ export class Maintenance {
       );
   }
 
-  async #readState(): Promise<State | undefined> {
+  async #readState(now: number): Promise<State | 'newer' | undefined> {
     const text = await readTextIfThere(join(this.#root, STATE_FILE));
-    const state = text === undefined ? undefined : parseMaintenance(text);
-    if (text !== undefined && state === undefined) {
-      this.#host.log.info(`${STATE_FILE} cannot be read and is written anew`);
+    const parsed = text === undefined ? undefined : parseMaintenance(text);
+    switch (parsed?.kind) {
+      case 'ok': {
+        const { first, last, lastFull } = parsed.state;
+        // A clock that was ahead then and was set back must not put the next run off for as long.
+        return {
+          first: Math.min(first, now),
+          last: last > now ? 0 : last,
+          lastFull: lastFull !== null && lastFull > now ? null : lastFull,
+        };
+      }
+      case 'newer':
+        return 'newer';
+      case 'damaged':
+        this.#host.log.info(`${STATE_FILE} cannot be read and is written anew`);
+        return undefined;
+      case undefined:
+        return undefined;
     }
-    return state;
   }
 
   async #writeState(state: State, result: MaintenanceResult): Promise<void> {
     await writeFileAtomic(
       join(this.#root, STATE_FILE),
-      `${JSON.stringify({ format: 1, ...state, result }, null, 2)}\n`,
+      `${JSON.stringify({ format: FORMAT, ...state, result }, null, 2)}\n`,
     );
   }
 }
 
-/** @returns undefined for anything that does not tell when the store was tidied up */
-export function parseMaintenance(text: string): State | undefined {
+type ParsedMaintenance =
+  | { readonly kind: 'ok'; readonly state: State }
+  | { readonly kind: 'newer' }
+  /** It does not tell when the store was tidied up. */
+  | { readonly kind: 'damaged' };
+
+export function parseMaintenance(text: string): ParsedMaintenance {
   let json: unknown;
   try {
     json = JSON.parse(text);
   } catch {
-    return undefined;
+    return { kind: 'damaged' };
   }
   if (typeof json !== 'object' || json === null) {
-    return undefined;
+    return { kind: 'damaged' };
   }
-  const { first, last, lastFull } = json as Record<string, unknown>;
-  return isTime(first) && isTime(last) ? { first, last, lastFull: isTime(lastFull) ? lastFull : null } : undefined;
+  const { format, first, last, lastFull } = json as Record<string, unknown>;
+  if (typeof format === 'number' && format > FORMAT) {
+    return { kind: 'newer' };
+  }
+  return format === FORMAT && isTime(first) && isTime(last)
+    ? { kind: 'ok', state: { first, last, lastFull: isTime(lastFull) ? lastFull : null } }
+    : { kind: 'damaged' };
 }
 
 function isTime(value: unknown): value is number {

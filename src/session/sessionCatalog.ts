@@ -28,6 +28,8 @@ export class SessionCatalog {
   readonly #health: SnapshotHealth;
   readonly #summaries: SnapshotSummaries;
   readonly #workspace: Workspace;
+  /** Sessions of a newer version that were told of. */
+  readonly #warned = new Set<string>();
 
   constructor(options: {
     readonly host: Host;
@@ -93,6 +95,12 @@ export class SessionCatalog {
       case 'ok':
         return this.#known(stored.parsed.record);
       case 'newer':
+        if (!this.#warned.has(id)) {
+          this.#warned.add(id);
+          this.#host.log.warn(
+            `session ${id} was changed by a newer version of Bulkhead and is left alone. Update Bulkhead in this window, too`,
+          );
+        }
         return this.#broken(id, 'newer', 'It was changed by a newer version of Bulkhead.');
       case 'damaged':
         return this.#broken(id, 'damaged', `Its record cannot be read: ${stored.parsed.reason}.`);

@@ -168,6 +168,9 @@ describe('damage', () => {
           assert.ok(['damaged', 'notFound', 'refused'].includes((await failure(attempt())).kind));
         }
         assert.equal(ref(record), damaged);
+        const told = world.warnings.filter((warning) => warning.includes('newer version'));
+        assert.equal(told.length, state === 'newer' ? 1 : 0, 'once, not at each list');
+        assert.match(told[0] ?? session.id, new RegExp(`${session.id}(.*Update Bulkhead|$)`));
         assert.deepEqual(filesIn(cloneOf(session)), present);
         write(cloneOf(other), 'a.txt', 'changed\n');
         await snapshotOf(bulkhead, other);

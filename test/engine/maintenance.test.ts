@@ -53,6 +53,7 @@ describe('maintenance of the store', () => {
   });
 
   const looseFile = (oid: string): string => join(world.store, 'objects', oid.slice(0, 2), oid.slice(2));
+  const stateFile = (): string => join(world.storage, 'maintenance.json');
   const packFolder = (): string => join(world.store, 'objects', 'pack');
   const has = (oid: string): boolean => tryGit(['cat-file', '-e', oid], world.store).code === 0;
   const putBlob = (content: string | Buffer): string =>
@@ -83,7 +84,7 @@ describe('maintenance of the store', () => {
       [],
       'no process had to be started again',
     );
-    const recorded = JSON.parse(readFileSync(join(world.storage, 'maintenance.json'), 'utf8')) as { last: number };
+    const recorded = JSON.parse(readFileSync(stateFile(), 'utf8')) as { last: number };
     assert.equal(recorded.last, result.time);
     assert.equal(tryGit(['rev-parse', '--verify', '--quiet', 'refs/bulkhead/claims/store'], world.store).code, 1);
     fsck(world.store);
@@ -372,15 +373,19 @@ exec "${real}/git" "$@"
       fsck(world.store);
     });
 
-    it('is due when much is loose and the last time is a day ago', async () => {
-      const { maintenance, stop } = await maintenanceOf({});
-      assert.equal(await maintenance.isDue(), false);
-      // Names that begin like a sample of the folders that it looks into.
+    /** Names that begin like a sample of the folders that it looks into. */
+    const makeMuchLoose = (): void => {
       for (const folder of ['17', '3b', '5e', '80', 'a2', 'c5', 'e9', 'fe']) {
         for (let number = 0; number < 50; number++) {
           write(join(world.store, 'objects'), `${folder}/tmp_obj_${String(number)}`, '');
         }
       }
+    };
+
+    it('is due when much is loose and the last time is a day ago', async () => {
+      const { maintenance, stop } = await maintenanceOf({});
+      assert.equal(await maintenance.isDue(), false);
+      makeMuchLoose();
       assert.equal(await maintenance.isDue(), true);
       await maintenance.run();
       assert.equal(await maintenance.isDue(), false);
@@ -388,6 +393,52 @@ exec "${real}/git" "$@"
       const later = await maintenanceOf({ daysAhead: 2 });
       assert.equal(await later.maintenance.isDue(), true);
       await later.stop();
+    });
+
+    it('is due although the last time was in a future that the clock was set back from', async () => {
+      const ahead = Date.now() + DAYS_AHEAD * DAY_S * 1000;
+      writeFileSync(stateFile(), JSON.stringify({ format: 1, first: ahead, last: ahead, lastFull: ahead }));
+      makeMuchLoose();
+      const { maintenance, stop } = await maintenanceOf({});
+      assert.equal(await maintenance.isDue(), true);
+      const { time } = await maintenance.run();
+      const state = JSON.parse(readFileSync(stateFile(), 'utf8')) as { first: number; lastFull: number | null };
+      assert.ok(state.first <= time && state.lastFull === null, JSON.stringify(state));
+      assert.equal(await maintenance.isDue(), false);
+      await stop();
+    });
+
+    it('is left to a newer version that has tidied up, which is told once with what to do', async () => {
+      makeMuchLoose();
+      const [text, old] = ['{"format":2,"later":true}\n', putBlob('old\n')];
+      makeOld(old);
+      writeFileSync(stateFile(), text);
+      const window = await world.open();
+      assert.deepEqual([await window.maintenanceIsDue(), await window.maintenanceIsDue()], [false, false]);
+      assert.equal(world.warnings.length, 1);
+      assert.match(world.warnings[0] ?? '', /newer version.*Update Bulkhead/);
+      await assert.rejects(window.maintain(), {
+        code: 'maintenance-newer',
+        message: /Nothing was changed.*Update Bulkhead/,
+      });
+      assert.deepEqual([readFileSync(stateFile(), 'utf8'), has(old)], [text, true]);
+      assert.deepEqual(readdirSync(packFolder()), []);
+      write(cloneOf(session), 'a.txt', 'saves go on\n');
+      await snapshotOf(window, session);
+    });
+
+    it('writes the file anew that does not tell when the last time was', async () => {
+      for (const text of [
+        '{"format":1,"first":',
+        '{"format":1,"first":1,"last":"never"}',
+        '[]',
+        '{"first":1,"last":1}',
+      ]) {
+        writeFileSync(stateFile(), text);
+        const { time } = await bulkhead.maintain();
+        const state = JSON.parse(readFileSync(stateFile(), 'utf8')) as { format: number; first: number; last: number };
+        assert.deepEqual([state.format, state.first, state.last], [1, time, time], text);
+      }
     });
   });
 });

@@ -7,13 +7,17 @@ import {
   closeSync,
   readdirSync,
   readFileSync,
+  writeFileSync,
   writeSync,
   rmSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { silentLog } from '../../src/base/log';
 import { encodeLoose } from '../../src/core/looseObject';
 import type { Session } from '../../src/session/api';
 import type { Bulkhead } from '../../src/session/bulkhead';
+import { createHost } from '../../src/session/host';
+import { openBulkhead } from '../../src/session/openBulkhead';
 import { useOwnHome } from '../support/environment';
 import { git, gitLine, tryGit } from '../support/git';
 import { repo } from '../support/repo';
@@ -131,6 +135,52 @@ describe('objects that clones share', function () {
       patch(file, Buffer.alloc(64), 1100);
     }
     await nobodyElseIsPoisoned();
+  });
+
+  it('are left alone when a newer version sealed them: no session is made from them, and those that are there go on', async () => {
+    bulkhead = await world.open();
+    const session = await newSession();
+    const text = '{"format":2,"later":true}\n';
+    writeFileSync(join(donor(), 'bulkhead-seal.json'), text);
+    world.repo.file('a.txt', 'two\n').commit('second');
+    const before = contents(donor());
+    const makings = [
+      () => newSession(),
+      () => bulkhead.createSession({ from: { kind: 'session', session: session.id } }),
+      () => bulkhead.resetSession(session.id, { force: true }),
+    ];
+    for (const make of makings) {
+      await assert.rejects(make(), { code: 'donor-newer', message: /Nothing was made.*Update Bulkhead/ });
+    }
+    assert.deepEqual(contents(donor()), before);
+    assert.deepEqual(
+      (await bulkhead.sessions({ all: true })).map(({ id, state }) => [id, state]),
+      [[session.id, 'ready']],
+    );
+    assert.deepEqual(readdirSync(join(world.storage, 'creating')), []);
+    write(cloneOf(session), 'a.txt', 'saved all the same\n');
+    await snapshotOf(bulkhead, session);
+    await restoreAll(bulkhead, session, session.newest ?? '');
+  });
+
+  it('keep the seal of a newer version that came while they were being looked at', async () => {
+    world.repo.git('repack', '-adq');
+    bulkhead = await world.open();
+    await newSession();
+    const seal = join(donor(), 'bulkhead-seal.json');
+    rmSync(seal);
+    // Packs that were linked before they were sealed have to prove themselves: then it comes.
+    const [real, fake] = [gitLine(['--exec-path'], world.folder), join(world.folder, 'git')];
+    writeFileSync(
+      fake,
+      `#!/bin/sh\ncase "$*" in *index-pack*) echo '{"format":2}' >'${seal}';; esac\nexec "${real}/git" "$@"\n`,
+      { mode: 0o755 },
+    );
+    const host = await createHost({ log: silentLog, product: 'test', environment: world.environment, gitPath: fake });
+    const window = await openBulkhead(host, { repository: world.repo.dir, storage: world.storage, create: true });
+    await assert.rejects(window.createSession({ from: { kind: 'head' } }), { code: 'donor-newer' });
+    await window.shutdown();
+    assert.equal(readFileSync(seal, 'utf8'), '{"format":2}\n');
   });
 
   it('do not poison the submodules of the next clone either', async () => {

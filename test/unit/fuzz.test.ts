@@ -74,6 +74,7 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   readEffectiveConfig: 'asks git; parseConfigList reads the answer',
   readIndex: 'reads a file; parseIndex reads its text',
   readRefs: 'asks git; parseRefs reads the answer',
+  readSeal: 'reads a file; parseSeal reads its text',
   readTextIfThere: 'reads a file, and takes its text for nothing',
 };
 
@@ -484,20 +485,24 @@ describe('every parser', () => {
     };
     const damage = [`{"format":1,"key":"${'a'.repeat(64)}","marks":{"x":7}}`, '{"format":1,"key":"","marks":[]}'];
     textRounds([formatSeal(seal), ...damage], (input) => {
-      const parsed = accepts('parseSeal', input, () => parseSeal(input));
-      if (parsed !== undefined) {
-        assert.deepEqual(parseSeal(formatSeal(parsed)), parsed);
-        assert.ok(parsed.key.length === 32 && [...parsed.marks.values()].every((mark) => /^[0-9a-f]{32}$/.test(mark)));
+      const parsed = accepts('parseSeal', input, () => parseSeal(input)) ?? assert.fail('it never throws');
+      if (parsed.kind === 'ok') {
+        assert.deepEqual(parseSeal(formatSeal(parsed.seal)), parsed);
+        const { key, marks } = parsed.seal;
+        assert.ok(key.length === 32 && [...marks.values()].every((mark) => /^[0-9a-f]{32}$/.test(mark)));
       }
     });
-    assert.deepEqual(parseSeal(formatSeal(seal)), seal);
-    assert.deepEqual(damage.map(parseSeal), [undefined, undefined]);
+    assert.deepEqual(parseSeal(formatSeal(seal)), { kind: 'ok', seal });
+    assert.deepEqual(
+      damage.map((text) => parseSeal(text).kind),
+      ['damaged', 'damaged'],
+    );
     textRounds(
-      ['{"format":1,"first":1,"last":2,"lastFull":null,"result":{}}', '{"first":1e999,"last":-1}', '[1]', 'null'],
+      ['{"format":1,"first":1,"last":2,"lastFull":null,"result":{}}', '{"format":1,"first":1e999,"last":-1}', '[1]'],
       (input) => {
-        const state = accepts('parseMaintenance', input, () => parseMaintenance(input));
-        for (const time of state === undefined ? [] : [state.first, state.last, state.lastFull ?? 0]) {
-          assert.ok(Number.isSafeInteger(time) && time >= 0);
+        const parsed = accepts('parseMaintenance', input, () => parseMaintenance(input)) ?? assert.fail();
+        for (const time of parsed.kind === 'ok' ? Object.values(parsed.state) : []) {
+          assert.ok(time === null || (Number.isSafeInteger(time) && time >= 0));
         }
       },
     );
