@@ -1,5 +1,5 @@
 import { readdir, statfs } from 'node:fs/promises';
-import { readdirSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { BulkheadError, errnoOf, ioError, isAbsent } from '../base/errors';
 import { STORE_CLAIM } from '../core/refName';
@@ -7,7 +7,7 @@ import { endOfStderr, GitError } from '../git/gitError';
 import type { MaintenanceResult, StoreSize } from './api';
 import type { Claims } from './claims';
 import { restoreClosedRefs } from './closedChains';
-import { readTextIfThere, writeFileAtomic } from './files';
+import { namesIn, readTextIfThere, writeFileAtomic } from './files';
 import type { Host } from './host';
 import { packsToRewrite } from './packGeometry';
 import type { SnapshotStore } from './snapshotStore';
@@ -148,7 +148,7 @@ export class Maintenance {
 
     // Before packing: what is packed is out of the reach of a prune.
     let pruned = 0;
-    if (this.#hasOldLoose(started)) {
+    if (await this.#hasOldLoose(started)) {
       const removed = await step('prune', 0, ['prune', '--verbose', `--expire=${EXPIRE}`]);
       pruned = removed?.split('\n').filter((line) => /^[0-9a-f]{40,64} /.test(line)).length ?? 0;
     }
@@ -209,16 +209,18 @@ export class Maintenance {
   }
 
   /** A prune walks all that can be reached: not worth it when no loose object is old enough to go. */
-  #hasOldLoose(now: number): boolean {
+  async #hasOldLoose(now: number): Promise<boolean> {
     const objects = join(this.#store.gitDir, 'objects');
-    return readdirSync(objects)
-      .filter((name) => /^[0-9a-f]{2}$/.test(name))
-      .some((name) =>
-        readdirSync(join(objects, name)).some((file) => {
-          const stats = statSync(join(objects, name, file), { throwIfNoEntry: false });
-          return stats !== undefined && now - stats.mtimeMs >= EXPIRE_MS;
-        }),
-      );
+    for (const folder of (await namesIn(objects)).filter((name) => /^[0-9a-f]{2}$/.test(name))) {
+      const isOld = (await namesIn(join(objects, folder))).some((file) => {
+        const stats = statSync(join(objects, folder, file), { throwIfNoEntry: false });
+        return stats !== undefined && now - stats.mtimeMs >= EXPIRE_MS;
+      });
+      if (isOld) {
+        return true;
+      }
+    }
+    return false;
   }
 
   async #readState(now: number): Promise<State | 'newer' | undefined> {
