@@ -1,8 +1,17 @@
 import assert from 'node:assert/strict';
-import { chmodSync, cpSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { silentLog } from '../../src/base/log';
-import { BulkheadError } from '../../src/base/errors';
 import type { Session } from '../../src/session/api';
 import type { Bulkhead } from '../../src/session/bulkhead';
 import { createHost } from '../../src/session/host';
@@ -11,7 +20,8 @@ import { useOwnHome } from '../support/environment';
 import { git, gitLine, tryGit } from '../support/git';
 import { repo } from '../support/repo';
 import { runCli } from '../support/runCli';
-import { checkpoint, cloneOf, contents, EngineWorld, fsck, read, restoreAll, write } from './world';
+import { type Call, callsInside, callsOutside, engineCalls, refusedInside, refusedOf } from './everyCall';
+import { cloneOf, contents, EngineWorld, fsck, read, write } from './world';
 
 const HOOKS = [
   'applypatch-msg', 'commit-msg', 'fsmonitor-watchman', 'post-applypatch', 'post-checkout', 'post-commit', 'post-index-change', 'post-merge', 'post-receive',
@@ -88,185 +98,136 @@ describe('a hostile clone', function () {
     return file;
   };
 
-  const commandLine = (cwd: string, ...args: string[]): (() => Promise<void>) => {
-    const call = async (): Promise<void> => {
-      const run = await runCli([...args, '--json'], { cwd, env: world.environment });
-      assert.doesNotThrow(() => JSON.parse(run.stdout) as unknown, run.story);
-    };
-    return Object.defineProperty(call, 'name', { value: args.join(' ') });
-  };
+  /** Nothing but errors of ours may come, and no canary. @returns what was refused */
+  const refusedQuietly = (calls: readonly Call[]): Promise<string[]> =>
+    refusedOf(calls, (name) => {
+      assert.deepEqual(readdirSync(canaries), [], `after ${name}`);
+    });
 
-  /** Everything that the engine can be asked to do with a session; deleting it comes last. */
-  function engineCalls(session: Session): (() => Promise<unknown>)[] {
-    const { id } = session;
-    return [
-      () => checkpoint(bulkhead, session, 'a.txt', 'new file.txt'),
-      () => checkpoint(bulkhead, session),
-      () => bulkhead.diff({ kind: 'base', session: id }, { kind: 'worktree', session: id }),
-      () => bulkhead.contention('live'),
-      () => bulkhead.planRestore({ session: id, target: session.newest ?? '', consent: 'all' }),
-      () => restoreAll(bulkhead, session, session.newest ?? ''),
-      () => bulkhead.undo({ session: id, consent: 'all' }),
-      () => bulkhead.undo({ session: id, consent: 'all', redo: true }),
-      () => bulkhead.undo({ session: id, consent: 'all' }),
-      () => bulkhead.apply({ session: id, mode: 'branch', dryRun: true }),
-      () => bulkhead.apply({ session: id, mode: 'branch' }),
-      () => bulkhead.snapshots({ session: id }),
-      () => bulkhead.sessions({ all: true }),
-      () => bulkhead.changedSinceBase(id),
-      () => bulkhead.renameSession(id, `Renamed ${id}`),
-      () => bulkhead.createSession({ from: { kind: 'session', session: id } }),
-      () => bulkhead.createSession({ from: { kind: 'snapshot', oid: session.newest ?? '' } }),
-      () => bulkhead.preflightRemoval(id),
-    ];
-  }
+  /** Everything beside the storage. */
+  const outside = (): unknown => [
+    contents(world.repo.dir, (path) => path === '.git'),
+    contents(world.folder, (path) => ['storage', 'user repo', 'canaries'].includes(path)),
+  ];
 
-  /** The same from the command line, inside the clone and outside of it. */
-  function commandCalls(session: Session, clone: string): (() => Promise<unknown>)[] {
-    const { id } = session;
-    const inside = [
-      ['session', 'list'],
-      ['session', 'show', id],
-      ['checkpoint'],
-      ['checkpoint', 'a.txt'],
-      ['snapshots', '--path', 'a.txt'],
-      ['diff', 'base'],
-      ['contention'],
-      ['restore', session.newest ?? '', '--force'],
-      ['undo'],
-      ['session', 'fork', id],
-      ['session', 'rename', id, `From inside ${id}`],
-    ];
-    const outside = [
-      ['session', 'list', '--all'],
-      ['checkpoint', '--session', id],
-      ['diff', 'base', 'worktree', '--session', id],
-      ['apply', id, '--mode', 'branch'],
-      ['session', 'rm', id],
-    ];
-    return [
-      ...inside.map((args) => commandLine(clone, ...args)),
-      ...outside.map((args) => commandLine(world.repo.dir, ...args)),
-    ];
-  }
-
-  /** Nothing but errors of ours may come, and no canary. */
-  async function doAll(calls: readonly (() => Promise<unknown>)[]): Promise<void> {
-    for (const call of calls) {
-      await call().catch((error: unknown) => {
-        assert.ok(
-          error instanceof BulkheadError,
-          `not one of our errors: ${error instanceof Error ? String(error.stack) : String(error)}`,
-        );
-      });
-      assert.deepEqual(readdirSync(canaries), [], `after ${call.name === '' ? String(call) : call.name}`);
+  /** Hooks, and a configuration in which each setting that can name a program names a trap. */
+  function setTraps(): {
+    readonly hooks: string;
+    readonly config: string;
+    readonly attributes: string;
+    readonly modules: string;
+  } {
+    const traps = join(world.folder, 'traps');
+    const hooks = join(traps, 'hooks');
+    mkdirSync(hooks, { recursive: true });
+    for (const hook of HOOKS) {
+      renameSync(trap(traps, `hook ${hook}`), join(hooks, hook));
     }
+    const config = join(traps, 'config');
+    const set = (key: string, value: string): unknown =>
+      git(['config', '--file', config, '--add', key, value], world.folder);
+    set('core.hooksPath', hooks);
+    for (const name of PROGRAMS) {
+      set(name, `'${trap(traps, name)}'`);
+    }
+    for (const [name, value] of SWITCHES) {
+      set(name, value);
+    }
+    for (const alias of ALIASES) {
+      set(`alias.${alias}`, `!'${trap(traps, `alias ${alias}`)}'`);
+    }
+    set('submodule.sub.update', `!'${trap(traps, 'submodule')}'`);
+    set('submodule.sub.active', 'true');
+    set('remote.evil.url', `ext::'${trap(traps, 'transport')}'`);
+    set('remote.evil.fetch', '+refs/heads/*:refs/heads/*');
+    set(`url.ext::'${trap(traps, 'instead of all')}' .insteadOf`, '/');
+    return {
+      hooks,
+      config,
+      attributes: '* filter=trap diff=trap merge=trap working-tree-encoding=UTF-8 ident\n*.lfs filter=lfs\n',
+      modules: `\tupdate = !'${trap(traps, 'modules')}'\n`,
+    };
   }
 
-  async function everything(session: Session, clone: string): Promise<void> {
-    write(clone, 'a.txt', 'changed by the agent\n');
-    write(clone, 'new file.txt', 'new\n');
-    await doAll([...engineCalls(session), () => bulkhead.removeSession(session.id, { force: true })]);
+  /** Makes sessions whose clones are full of traps. */
+  function trappedSessions(): () => Promise<Session> {
+    const module = repo(join(world.folder, 'module')).file('m.txt', 'm\n').commit('m');
+    const { hooks, config, attributes, modules } = setTraps();
+    return async () => {
+      const session = await bulkhead.createSession({ from: { kind: 'head' } });
+      const clone = cloneOf(session);
+      const gitDir = join(clone, '.git');
+      // A commit and a submodule before git is spoilt, so that there is something to fetch.
+      git(['submodule', '--quiet', 'add', module.dir, 'sub'], clone);
+      git(['commit', '--quiet', '--message', 'with a submodule'], clone);
+      cpSync(hooks, join(gitDir, 'hooks'), { recursive: true });
+      cpSync(config, join(gitDir, 'config.worktree'));
+      const own = [
+        `[include]\n\tpath = ${config}\n[includeIf "gitdir:${gitDir}/"]\n\tpath = ${config}\n`,
+        '[core]\n\trepositoryformatversion = 1\n[extensions]\n\tworktreeConfig = true\n',
+        `[core]\n\tworktree = ${world.repo.dir}\n`,
+      ];
+      for (const folder of [gitDir, join(gitDir, 'modules', 'sub')]) {
+        appendFileSync(join(folder, 'config'), readFileSync(config, 'utf8') + own.join(''));
+      }
+      write(clone, '.gitattributes', attributes);
+      write(join(gitDir, 'info'), 'attributes', '* filter=trap diff=trap\n');
+      write(clone, 'x.lfs', 'large\n');
+      write(clone, '.gitmodules', read(clone, '.gitmodules') + modules);
+      cpSync(hooks, join(gitDir, 'modules', 'sub', 'hooks'), { recursive: true });
+      write(clone, 'a.txt', 'changed by the agent\n');
+      write(clone, 'new file.txt', 'new\n');
+      return session;
+    };
   }
 
   it('starts nothing that its configuration, hooks, attributes, remotes or submodules name', async () => {
-    const session = await bulkhead.createSession({ name: 'Traps', from: { kind: 'head' } });
-    const clone = cloneOf(session);
-    const gitDir = join(clone, '.git');
-    // A commit and a submodule before git is spoilt, so that there is something to fetch.
-    const module = repo(join(world.folder, 'module')).file('m.txt', 'm\n').commit('m');
-    git(['submodule', '--quiet', 'add', module.dir, 'sub'], clone);
-    git(['commit', '--quiet', '--message', 'with a submodule'], clone);
-    const hooks = join(gitDir, 'hooks');
-    mkdirSync(hooks, { recursive: true });
-    for (const hook of HOOKS) {
-      renameSync(trap(gitDir, `hook ${hook}`), join(hooks, hook));
-    }
-    const plant = (file: string): void => {
-      const set = (key: string, value: string): unknown =>
-        git(['config', '--file', file, '--add', key, value], world.folder);
-      set('core.hooksPath', hooks);
-      for (const name of PROGRAMS) {
-        set(name, `'${trap(gitDir, name)}'`);
-      }
-      for (const [name, value] of SWITCHES) {
-        set(name, value);
-      }
-      for (const alias of ALIASES) {
-        set(`alias.${alias}`, `!'${trap(gitDir, `alias ${alias}`)}'`);
-      }
-      set('submodule.sub.update', `!'${trap(gitDir, 'submodule')}'`);
-      set('submodule.sub.active', 'true');
-      set('remote.evil.url', `ext::'${trap(gitDir, 'transport')}'`);
-      set('remote.evil.fetch', '+refs/heads/*:refs/heads/*');
-      set(`url.ext::'${trap(gitDir, 'instead')}' .insteadOf`, clone);
-      set(`url.ext::'${trap(gitDir, 'instead of all')}' .insteadOf`, '/');
-    };
-    const config = join(gitDir, 'config');
-    const included = join(gitDir, 'included');
-    writeFileSync(included, '');
-    plant(included);
-    plant(config);
-    plant(join(gitDir, 'config.worktree'));
-    const own = (key: string, value: string): unknown => git(['config', '--file', config, key, value], world.folder);
-    own('include.path', included);
-    own(`includeIf.gitdir:${gitDir}/.path`, included);
-    own('core.repositoryformatversion', '1');
-    own('extensions.worktreeConfig', 'true');
-    own('core.worktree', world.repo.dir);
-    write(
-      clone,
-      '.gitattributes',
-      '* filter=trap diff=trap merge=trap working-tree-encoding=UTF-8 ident\n*.lfs filter=lfs\n',
-    );
-    write(join(gitDir, 'info'), 'attributes', '* filter=trap diff=trap\n');
-    write(clone, 'x.lfs', 'large\n');
-    write(clone, '.gitmodules', read(clone, '.gitmodules') + `\tupdate = !'${trap(gitDir, 'modules')}'\n`);
-    write(join(clone, '.git', 'modules', 'sub'), 'hooks/post-checkout', readFileSync(join(hooks, 'post-checkout')));
-    cpSync(config, join(clone, '.git', 'modules', 'sub', 'config'));
+    const another = trappedSessions();
+    const session = await another();
     assert.deepEqual(readdirSync(canaries), []);
     // The traps bite: git itself, used inside the clone, sets some off.
-    const env = { GIT_CONFIG_COUNT: '0', GIT_DIR: gitDir, GIT_WORK_TREE: clone };
+    const clone = cloneOf(session);
+    const env = { GIT_CONFIG_COUNT: '0', GIT_DIR: join(clone, '.git'), GIT_WORK_TREE: clone };
     tryGit(['-c', 'core.bare=false', 'status'], clone, { env });
     tryGit(['-c', 'core.bare=false', 'add', '--all'], clone, { env });
     assert.notDeepEqual(readdirSync(canaries), []);
     rmSync(canaries, { recursive: true });
     mkdirSync(canaries);
-    const outside = (): unknown => [
-      contents(world.repo.dir, (path) => path === '.git'),
-      contents(world.folder, (path) => ['storage', 'user repo', 'canaries'].includes(path)),
-    ];
     const before = outside();
-    write(clone, 'a.txt', 'changed by the agent\n');
-    write(clone, 'new file.txt', 'new\n');
-    const { snapshot } = await checkpoint(bulkhead, session);
-    assert.notEqual(snapshot, null, 'a save of such a clone is recorded');
-    await doAll([...engineCalls(session), ...commandCalls(session, clone)]);
-    await doAll([() => bulkhead.removeSession(session.id, { force: true })]);
+    const suspect = { world, bulkhead, session, another };
+    const calls = [...engineCalls(suspect), ...callsInside(suspect, runCli), ...callsOutside(suspect)];
+    assert.deepEqual(await refusedQuietly(calls), refusedInside(session));
     assert.deepEqual(outside(), before);
     // The agent's .gitmodules was recorded as it is; git itself refuses to use it.
     git(['-c', 'fsck.gitmodulesUpdate=ignore', 'fsck', '--full', '--strict', '--no-dangling'], world.store);
   });
 
   it('starts no transport for a clone that calls itself a partial one', async () => {
-    const session = await bulkhead.createSession({ name: 'Promise', from: { kind: 'head' } });
-    const clone = cloneOf(session);
-    write(clone, 'a.txt', 'committed\n');
-    git(['commit', '--quiet', '--all', '--message', 'work'], clone);
-    const blob = gitLine(['rev-parse', 'HEAD:a.txt'], clone);
-    rmSync(join(clone, '.git', 'objects', blob.slice(0, 2), blob.slice(2)));
-    const script = trap(join(clone, '.git'), 'transport');
-    for (const [key, value] of [
-      ['core.repositoryformatversion', '1'],
-      ['extensions.partialClone', 'evil'],
-      ['remote.evil.promisor', 'true'],
-      ['remote.evil.partialclonefilter', 'blob:none'],
-      ['remote.evil.url', `ext::'${script}'`],
-      ['protocol.ext.allow', 'always'],
-    ] as const) {
-      git(['config', key, value], clone);
-    }
-    await everything(session, clone);
+    const script = trap(world.folder, 'transport');
+    const hostile = async (): Promise<Session> => {
+      const session = await bulkhead.createSession({ from: { kind: 'head' } });
+      const clone = cloneOf(session);
+      write(clone, 'a.txt', 'committed\n');
+      git(['commit', '--quiet', '--all', '--message', 'work'], clone);
+      const blob = gitLine(['rev-parse', 'HEAD:a.txt'], clone);
+      rmSync(join(clone, '.git', 'objects', blob.slice(0, 2), blob.slice(2)));
+      for (const [key, value] of [
+        ['core.repositoryformatversion', '1'],
+        ['extensions.partialClone', 'evil'],
+        ['remote.evil.promisor', 'true'],
+        ['remote.evil.partialclonefilter', 'blob:none'],
+        ['remote.evil.url', `ext::'${script}'`],
+        ['protocol.ext.allow', 'always'],
+      ] as const) {
+        git(['config', key, value], clone);
+      }
+      write(clone, 'a.txt', 'changed by the agent\n');
+      write(clone, 'new file.txt', 'new\n');
+      return session;
+    };
+    const suspect = { world, bulkhead, session: await hostile(), another: hostile };
+    // A commit that is not whole cannot be brought home; all else goes on.
+    assert.deepEqual(await refusedQuietly(engineCalls(suspect)), ['apply: git-exited']);
     fsck(world.store);
   });
 

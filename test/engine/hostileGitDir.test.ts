@@ -5,12 +5,25 @@ import { join } from 'node:path';
 import { BulkheadError } from '../../src/base/errors';
 import type { Session } from '../../src/session/api';
 import type { Bulkhead } from '../../src/session/bulkhead';
+import { callCli } from '../support/callCli';
 import { useOwnHome } from '../support/environment';
 import { git, gitLine, tryGit } from '../support/git';
 import { repo } from '../support/repo';
+import { isSoak, sample } from '../support/soak';
+import { callsInside, callsOutside, engineCalls, refusedInside, refusedOf } from './everyCall';
 import { checkpoint, cloneOf, contents, EngineWorld, fsck, pathOf, read, write } from './world';
 
-describe('a hostile .git that leads elsewhere', () => {
+/** Every call of the engine is made about these; in a soak about all of them, and each from the command line as well. */
+const ASKED_EVERYTHING = new Set([
+  "by a .git file that names another session's",
+  'by borrowing the objects of another session',
+  'by a new .git of its own making',
+]);
+/** Also from the command line. */
+const COMMANDED = "by a .git file that names another session's";
+
+describe('a hostile .git that leads elsewhere', function () {
+  this.timeout(sample(180_000, 3_600_000));
   useOwnHome();
   let world: EngineWorld;
   let bulkhead: Bulkhead;
@@ -37,17 +50,42 @@ describe('a hostile .git that leads elsewhere', () => {
     world.repo.git('branch', '-D', 'mine');
   });
 
-  beforeEach(async () => {
-    session = await bulkhead.createSession({ from: { kind: 'head' } });
-    clone = cloneOf(session);
-    gitDir = join(clone, '.git');
-  });
-
   after(async () => {
     await world.close();
   });
 
   const outside = (): unknown => [contents(elsewhere), contents(world.repo.dir), contents(cloneOf(other))];
+
+  /** A session on whose clone the trick was played; the tricks are about the last one made. */
+  async function trickedBy(play: () => void): Promise<Session> {
+    session = await bulkhead.createSession({ from: { kind: 'head' } });
+    clone = cloneOf(session);
+    gitDir = join(clone, '.git');
+    play();
+    return session;
+  }
+
+  /** Nobody got hold of what is not theirs. */
+  function secretsAreKept(forks: readonly Session[]): void {
+    for (const [index, secret] of secrets.entries()) {
+      const has = (place: string): boolean => tryGit(['cat-file', '-e', secret], place).code === 0;
+      for (const fork of forks) {
+        assert.ok(!has(cloneOf(fork)), `${secret} is in ${fork.name}`);
+      }
+      assert.ok(index === 2 || !has(world.repo.dir), `${secret} is in the user's repository`);
+      // The other session's own commits may have been brought in on its own behalf.
+      assert.ok(index === 1 || !has(world.store), `${secret} is in the store`);
+      const kept = tryGit(
+        ['for-each-ref', '--format=%(refname)', `--contains=${secret}`],
+        world.store,
+      ).stdout.toString();
+      assert.deepEqual(
+        kept.split('\n').filter((ref) => ref !== '' && !ref.includes(other.id)),
+        [],
+        `${secret} is kept`,
+      );
+    }
+  }
 
   /** Whatever is done then, nobody else is touched, nothing of theirs is taken in, and saves go on. */
   async function survives(options: { readonly fork: boolean }): Promise<void> {
@@ -61,15 +99,7 @@ describe('a hostile .git that leads elsewhere', () => {
     await ours(bulkhead.apply({ session: session.id, mode: 'branch' }));
     const fork = options.fork ? await bulkhead.createSession({ from: { kind: 'session', session: session.id } }) : null;
     await ours(bulkhead.preflightRemoval(session.id));
-    for (const [index, secret] of secrets.entries()) {
-      const has = (place: string): boolean => tryGit(['cat-file', '-e', secret], place).code === 0;
-      assert.ok(fork === null || !has(cloneOf(fork)), `${secret} is in the fork`);
-      assert.ok(index === 2 || !has(world.repo.dir), `${secret} is in the user's repository`);
-      // The other session's own commits may have been brought in on its own behalf.
-      assert.ok(index === 1 || !has(world.store), `${secret} is in the store`);
-      const kept = ['heads', 'lost', 'sessions'].map((kind) => `refs/bulkhead/${kind}/${session.id}`);
-      assert.equal(tryGit(['for-each-ref', `--contains=${secret}`, ...kept], world.store).stdout.toString(), '');
-    }
+    secretsAreKept(fork === null ? [] : [fork]);
     assert.equal(read(fork === null ? clone : cloneOf(fork), 'a.txt'), 'second\n');
     // The others go on as if nothing had been.
     const { tree } = await bulkhead.checkpoint({ session: other.id, trigger: 'manual', paths: [pathOf('a.txt')] });
@@ -166,14 +196,51 @@ describe('a hostile .git that leads elsewhere', () => {
   }; // prettier-ignore
   for (const [name, play] of Object.entries(tricks)) {
     it(`is not followed: ${name}`, async () => {
-      play();
+      await trickedBy(play);
       // Where objects of somebody else could be taken for its own, the next session must not get them.
       await survives({ fork: /linked folders|linked pack|commit of another/.test(name) });
     });
   }
+
+  for (const name of Object.keys(tricks).filter((name) => isSoak || ASKED_EVERYTHING.has(name))) {
+    it(`is not followed by any call: ${name}`, async () => {
+      const hostile = async (): Promise<Session> => {
+        const made = await trickedBy(tricks[name] ?? assert.fail(name));
+        write(clone, 'a.txt', 'changed by the agent\n');
+        write(clone, 'new file.txt', 'new\n');
+        return made;
+      };
+      const mine = (): unknown => [
+        contents(elsewhere),
+        contents(cloneOf(other)),
+        // An apply adds a branch.
+        contents(world.repo.dir, (path) => /^\.git\/(objects|refs|logs)$/.test(path)),
+      ];
+      const suspect = { world, bulkhead, session: await hostile(), another: hostile };
+      const before = mine();
+      const isCommanded = isSoak || name === COMMANDED;
+      const calls = [
+        ...engineCalls(suspect),
+        ...(isCommanded ? callsInside(suspect, callCli) : []),
+        ...(isSoak ? callsOutside(suspect) : []),
+      ];
+      assert.deepEqual(
+        (await refusedOf(calls)).filter((text) => !/^(outside: )?apply\b.*: clone-unreadable$/.test(text)),
+        isCommanded ? refusedInside(suspect.session) : [],
+      );
+      assert.deepEqual(mine(), before);
+      const made = (await bulkhead.sessions()).filter(({ id }) => id !== other.id);
+      secretsAreKept(made.filter(({ id }) => id !== suspect.session.id));
+      fsck(world.store);
+      for (const { id } of made) {
+        await bulkhead.removeSession(id, { force: true });
+      }
+    });
+  }
 });
 
-describe('a hostile .git that tells lies about its history', () => {
+describe('a hostile .git that tells lies about its history', function () {
+  this.timeout(sample(180_000, 3_600_000));
   useOwnHome();
   let world: EngineWorld;
   let bulkhead: Bulkhead;
@@ -181,16 +248,21 @@ describe('a hostile .git that tells lies about its history', () => {
   let clone: string;
   let commits: readonly string[];
 
-  beforeEach('three commits of the agent', async () => {
-    world = new EngineWorld();
-    bulkhead = await world.open();
-    session = await bulkhead.createSession({ name: 'Liar', from: { kind: 'head' } });
-    clone = cloneOf(session);
+  const threeCommits = async (): Promise<Session> => {
+    const made = await bulkhead.createSession({ from: { kind: 'head' } });
+    clone = cloneOf(made);
     commits = ['1', '2', '3'].map((text) => {
       write(clone, 'a.txt', `${text}\n`);
       git(['commit', '--quiet', '--all', '--message', text], clone);
       return gitLine(['rev-parse', 'HEAD'], clone);
     });
+    return made;
+  };
+
+  beforeEach('three commits of the agent', async () => {
+    world = new EngineWorld();
+    bulkhead = await world.open();
+    session = await threeCommits();
   });
 
   afterEach(async () => {
@@ -223,6 +295,33 @@ describe('a hostile .git that tells lies about its history', () => {
       fsck(world.repo.dir);
     });
   }
+
+  it('is believed by no call', async () => {
+    const hostile = async (): Promise<Session> => {
+      const made = await threeCommits();
+      for (const lie of Object.values(lies)) {
+        lie();
+      }
+      write(clone, 'a.txt', 'changed by the agent\n');
+      write(clone, 'new file.txt', 'new\n');
+      return made;
+    };
+    const suspect = { world, bulkhead, session: await hostile(), another: hostile };
+    const told = [...commits];
+    const calls = [...engineCalls(suspect), ...callsInside(suspect, callCli), ...(isSoak ? callsOutside(suspect) : [])];
+    assert.deepEqual(await refusedOf(calls), refusedInside(suspect.session));
+    const { id } = suspect.session;
+    assert.deepEqual(
+      gitLine(
+        ['rev-list', '--reverse', `refs/bulkhead/heads/${id}/HEAD`, `^${session.base?.commit ?? ''}`],
+        world.store,
+      ),
+      told.join('\n'),
+    );
+    assert.deepEqual(gitLine(['for-each-ref', 'refs/replace'], world.repo.dir), '');
+    fsck(world.store);
+    fsck(world.repo.dir);
+  });
 
   it('is refused, and saves go on, when commits are missing that are hidden by the list of shallow commits', async () => {
     write(join(clone, '.git'), 'shallow', `${commits[2] ?? ''}\n`);
