@@ -4,12 +4,13 @@ import { loosePath } from '../core/looseObject';
 import type { Oid } from '../core/objectId';
 import { STORE_CLAIM } from '../core/refName';
 import { CancelledError } from '../git/gitError';
+import { holdsOwnObjects, isPlainGitFolder } from '../git/headFile';
 import type { Finding, Repair, SessionRef, StoreReport } from './api';
 import { Claims } from './claims';
 import { checkFolders, repairFolders } from './doctorFolders';
 import { checkPlace, moveToDamaged, repairPlace } from './doctorPlace';
 import { checkRefs, readRefs, repairRefs, sessionsOf, type StoredRefs } from './doctorRefs';
-import { exists, makeFolder, writeFileAtomic } from './files';
+import { makeFolder, writeFileAtomic } from './files';
 import { Findings, NOTHING_LOST, REPAIR } from './findings';
 import type { Host } from './host';
 import { objectsOf, ObjectRescue } from './objectRescue';
@@ -187,9 +188,10 @@ export class Doctor {
       const record = session === 'workspace' ? undefined : await this.#records.read(session).catch(() => undefined);
       if (record?.parsed.kind === 'ok') {
         const { id, repository, slug } = record.parsed.record;
-        const folder = objectsOf(join(sessionFolder(storage, id), `${repository}-${slug}`, '.git'));
-        if (await exists(folder)) {
-          folders.push(folder);
+        const gitDir = join(sessionFolder(storage, id), `${repository}-${slug}`, '.git');
+        // Git would wait for what is no file, once for each object.
+        if (isPlainGitFolder(gitDir) && holdsOwnObjects(objectsOf(gitDir))) {
+          folders.push(objectsOf(gitDir));
         }
       }
     }

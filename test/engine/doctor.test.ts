@@ -1,5 +1,6 @@
 // The doctor: damage with real files, what it says before a repair, what the repair does, and what is left after it.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   existsSync,
@@ -21,6 +22,7 @@ import { createHost, type Host } from '../../src/session/host';
 import { indexFile } from '../../src/session/repositoryIndex';
 import { useOwnHome } from '../support/environment';
 import { git, gitLine, tryGit } from '../support/git';
+import { ShiftedClock } from '../support/shiftedClock';
 import { contentAt } from '../support/snapshotTree';
 import { cloneOf, contents, EngineWorld, fsck, snapshotOf, write } from './world';
 
@@ -145,6 +147,23 @@ describe('the doctor', () => {
     assert.equal(line('rev-parse', session.shadowRef), newest);
     assert.equal(contentAt(world.store, newest, 'folder/new.txt').toString(), 'new\n');
     fsck(world.store);
+  });
+
+  it('asks no clone in whose objects git would wait, and mends all the same', async () => {
+    const blob = line('rev-parse', `${newest}:folder/new.txt`);
+    unlinkSync(object(blob));
+    const info = join(cloneOf(session), '.git', 'objects', 'info');
+    mkdirSync(info, { recursive: true });
+    execFileSync('mkfifo', [join(info, 'alternates')]);
+    // No time passes by this clock: nothing ends a git that waits.
+    host = await createHost({
+      log: silentLog,
+      product: 'test',
+      environment: world.environment,
+      clock: new ShiftedClock(),
+    });
+    assert.deepEqual(problems(await repair()), []);
+    assert.equal(contentAt(world.store, newest, 'folder/new.txt').toString(), 'new\n');
   });
 
   it('puts a ref back to the newest whole snapshot when nothing has the lost one, and notes where it stood', async () => {
