@@ -11,6 +11,8 @@ export const OLDEST_GIT: GitVersion = { major: 2, minor: 34, text: '2.34' };
 export const FEATURES = {
   /** `repack --cruft`: a full repack that keeps what is fresh though nothing leads to it. */
   cruft: { major: 2, minor: 37 },
+  /** Reads refs that are kept in tables. */
+  tables: { major: 2, minor: 45 },
 } as const;
 
 export type Feature = keyof typeof FEATURES;

@@ -25,6 +25,8 @@ type FsPath = string | Buffer;
 
 const MAX_BYTES = 64 * 1024;
 const MAX_PACKED_BYTES = 64 * 1024 * 1024;
+const TABLE_LIST = 'tables.list';
+const TABLE_TRIES = 3;
 
 /** Reads a small file, following no link; undefined when it is absent, a link, a folder, too large, or not ours to read. */
 function readSmall(path: FsPath, maxBytes = MAX_BYTES): Buffer | undefined {
@@ -225,4 +227,40 @@ export function isPlainGitFolder(gitDir: string): boolean {
 /** Whether the refs lie in tables, which only git reads. */
 export function hasReftable(gitDir: string): boolean {
   return isFolder(join(gitDir, 'reftable'));
+}
+
+/**
+ * Reads the tables of refs by the names of their files, with the list that says which ones count, following no link.
+ * @returns undefined when they are not as git leaves them
+ */
+export function readTables(gitDir: string): ReadonlyMap<string, Buffer> | undefined {
+  const folder = join(gitDir, 'reftable');
+  for (let attempt = 0; attempt < TABLE_TRIES && isFolder(folder); attempt++) {
+    const list = readSmall(join(folder, TABLE_LIST));
+    const names = list?.toString('latin1').split('\n').slice(0, -1) ?? [];
+    if (list === undefined || !names.every((name) => /^[\w-]+\.(ref|log)$/.test(name))) {
+      return undefined;
+    }
+    const tables = readAll(folder, names);
+    if (tables !== undefined) {
+      return tables.set(TABLE_LIST, list);
+    }
+    // One was merged into another meanwhile: the list names that one now.
+  }
+  return undefined;
+}
+
+/** @returns undefined when one is absent, or no plain file, or all are too large together */
+function readAll(folder: string, names: readonly string[]): Map<string, Buffer> | undefined {
+  const files = new Map<string, Buffer>();
+  let left = MAX_PACKED_BYTES;
+  for (const name of names) {
+    const bytes = readSmall(join(folder, name), left);
+    if (bytes === undefined) {
+      return undefined;
+    }
+    left -= bytes.length;
+    files.set(name, bytes);
+  }
+  return files;
 }

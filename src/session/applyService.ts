@@ -121,7 +121,7 @@ export class ApplyService {
       );
       return { tip: await this.#commit(record, tree, record.base.commit), tree, changes };
     }
-    const head = await currentHead(this.#host, site.head);
+    const head = await currentHead(this.#host, this.#store, site.head);
     // That a commit of this name lies in the store does not make it one of this clone.
     const isOwn = head.kind === 'known' && (await bringHead(this.#host, this.#store, site.head, head.commit));
     const parent = isOwn ? head.commit : record.base.commit;

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { BulkheadError } from '../base/errors';
 import { hashObject, type Oid } from '../core/objectId';
 import { formatConfig } from '../git/configFile';
-import { holdsOwnObjects, isPlainGitFolder } from '../git/headFile';
+import { holdsOwnObjects, isPlainGitFolder, readTables } from '../git/headFile';
 import { makeFolder, readTextIfThere, writeFileAtomic } from './files';
 import type { Host } from './host';
 import { ownedName } from './ownedNames';
@@ -30,14 +30,9 @@ export async function withCloneView<T>(
   work: (view: string) => Promise<T>,
 ): Promise<T> {
   requirePlain(clone);
-  const creating = join(dirname(store.gitDir), 'creating');
-  const view = join(creating, await ownedName('view'));
-  try {
-    await makeFolder(join(view, 'objects', 'info'));
-    await makeFolder(join(view, 'refs'));
-    await writeFileAtomic(join(view, 'config'), viewConfig(store));
+  const lines = [...refs.branches].map(([name, oid]) => `${oid} refs/heads/${name}\n`);
+  return withFolder(store, viewConfig(store), async (view) => {
     await writeFileAtomic(join(view, 'objects', 'info', 'alternates'), `${alternate(join(clone.gitDir, 'objects'))}\n`);
-    const lines = [...refs.branches].map(([name, oid]) => `${oid} refs/heads/${name}\n`);
     await writeFileAtomic(join(view, 'packed-refs'), lines.join(''));
     await writeFileAtomic(join(view, 'HEAD'), `${refs.head ?? 'ref: refs/heads/.invalid'}\n`);
     // Where the user's own history ends, so does the clone's; what the agent says of it does not count.
@@ -49,8 +44,50 @@ export async function withCloneView<T>(
     // It may have been swapped meanwhile.
     requirePlain(clone);
     return result;
+  });
+}
+
+/**
+ * Lends git the refs of an agent's repository that keeps them in tables: copies of the tables in a bare directory of ours, for
+ * the time of `work`. It takes no more than a folder of a certain name to look like one, and beside it may lie a configuration
+ * that git would follow anywhere, or wait for.
+ * @throws BulkheadError `clone-unreadable` (kind `refused`) when they are not as git leaves them, or this git is too old for them
+ */
+export async function withTableView<T>(
+  host: Host,
+  store: SnapshotStore,
+  clone: { readonly session: string; readonly gitDir: string },
+  work: (view: string) => Promise<T>,
+): Promise<T> {
+  const tables = host.git.can('tables') ? readTables(clone.gitDir) : undefined;
+  if (tables === undefined) {
+    throw new BulkheadError(
+      'refused',
+      'clone-unreadable',
+      `The branches of its clone are kept in tables, which git ${host.git.version.text} cannot read.`,
+      { data: { session: clone.session } },
+    );
+  }
+  return withFolder(store, viewConfig(store, ['refStorage', 'reftable']), async (view) => {
+    await makeFolder(join(view, 'reftable'));
+    for (const [name, bytes] of tables) {
+      await writeFileAtomic(join(view, 'reftable', name), bytes);
+    }
+    await writeFileAtomic(join(view, 'HEAD'), 'ref: refs/heads/.invalid\n');
+    return work(view);
+  });
+}
+
+/** A bare git directory of ours for the time of `work`. */
+async function withFolder<T>(store: SnapshotStore, config: string, work: (folder: string) => Promise<T>): Promise<T> {
+  const folder = join(dirname(store.gitDir), 'creating', await ownedName('view'));
+  try {
+    await makeFolder(join(folder, 'objects', 'info'));
+    await makeFolder(join(folder, 'refs'));
+    await writeFileAtomic(join(folder, 'config'), config);
+    return await work(folder);
   } finally {
-    await rm(view, { recursive: true, force: true });
+    await rm(folder, { recursive: true, force: true });
   }
 }
 
@@ -72,16 +109,17 @@ function requirePlain({ session, gitDir }: { readonly session: string; readonly 
   }
 }
 
-function viewConfig(store: SnapshotStore): string {
+function viewConfig(store: SnapshotStore, ...more: readonly (readonly [string, string])[]): string {
+  const extensions = [...(store.format === 'sha256' ? [['objectFormat', 'sha256'] as const] : []), ...more];
   return formatConfig([
     {
       section: 'core',
       entries: [
-        ['repositoryformatversion', store.format === 'sha1' ? '0' : '1'],
+        ['repositoryformatversion', extensions.length === 0 ? '0' : '1'],
         ['bare', 'true'],
       ],
     },
-    ...(store.format === 'sha256' ? [{ section: 'extensions', entries: [['objectFormat', 'sha256'] as const] }] : []),
+    ...(extensions.length === 0 ? [] : [{ section: 'extensions', entries: extensions }]),
   ]);
 }
 

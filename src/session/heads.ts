@@ -4,7 +4,7 @@ import { headRef, isBranchName, lostRef } from '../core/refName';
 import { listRefs } from '../git/forEachRef';
 import { hasReftable, isPlainGitFolder, readBranches, readHead } from '../git/headFile';
 import { fetchInto } from '../git/porcelain';
-import { holdsCommit, withCloneView } from './cloneView';
+import { holdsCommit, withCloneView, withTableView } from './cloneView';
 import type { Host } from './host';
 import { refLocked, type SnapshotStore } from './snapshotStore';
 
@@ -25,7 +25,7 @@ export type HeadState =
   | { readonly kind: 'unreadable'; readonly reason: string };
 
 /** Reads where HEAD stands; starts git only where the refs are not plain files. */
-export async function currentHead(host: Host, source: HeadSource): Promise<HeadState> {
+export async function currentHead(host: Host, store: SnapshotStore, source: HeadSource): Promise<HeadState> {
   if (!source.trusted && !isPlainGitFolder(source.gitDir)) {
     return { kind: 'unreadable', reason: 'its .git is not a plain repository of its own' };
   }
@@ -38,10 +38,24 @@ export async function currentHead(host: Host, source: HeadSource): Promise<HeadS
   if (head.kind === 'detached') {
     return { kind: 'known', commit: head.oid, branch: null };
   }
-  if (!source.trusted && !hasReftable(source.gitDir)) {
+  if (source.trusted) {
+    return askHead(host, source.gitDir);
+  }
+  if (!hasReftable(source.gitDir)) {
     return { kind: 'unreadable', reason: 'its HEAD is no file of the usual form' };
   }
-  const answer = await host.git.run([`--git-dir=${source.gitDir}`, 'rev-parse', '--verify', '--quiet', 'HEAD'], {
+  try {
+    return await withTableView(host, store, source, (view) => askHead(host, view));
+  } catch (error) {
+    if (error instanceof BulkheadError && error.code === 'clone-unreadable') {
+      return { kind: 'unreadable', reason: error.message };
+    }
+    throw error;
+  }
+}
+
+async function askHead(host: Host, gitDir: string): Promise<HeadState> {
+  const answer = await host.git.run([`--git-dir=${gitDir}`, 'rev-parse', '--verify', '--quiet', 'HEAD'], {
     expect: [0, 1, 128],
   });
   if (answer.code === 128) {
@@ -107,14 +121,14 @@ async function bring(
   return (await store.reader.info(commit)) !== undefined;
 }
 
-/** What the files of the clone say; only for refs in tables git has to be asked. */
+/** What the files of the clone say; for refs in tables git is asked, about copies of them. */
 async function branchesOf(host: Host, store: SnapshotStore, source: HeadSource): Promise<ReadonlyMap<string, Oid>> {
   if (!isPlainGitFolder(source.gitDir)) {
     // Who asks for its objects next is told.
     return new Map();
   }
   if (hasReftable(source.gitDir)) {
-    return listBranches(host, store, source.session, source.gitDir);
+    return withTableView(host, store, source, (view) => listBranches(host, store, source.session, view));
   }
   const usable = [...readBranches(source.gitDir)].filter(([name]) => isUsable(host, source.session, name));
   return new Map(usable.filter(([, oid]) => isOid(oid, store.format)));

@@ -61,7 +61,7 @@ export class TrackedTreesReader {
   /** For a single save: what is tracked is looked up again only when HEAD moved or the base did. */
   async current(): Promise<TrackedTrees> {
     if (this.#trees !== undefined && (this.#base !== undefined || this.#readBase === null)) {
-      const head = await currentHead(this.#host, this.#source);
+      const head = await currentHead(this.#host, this.#store, this.#source);
       if (head.kind !== 'unreadable' && commitOf(head) === this.#headSeen) {
         return this.#trees;
       }
@@ -71,7 +71,7 @@ export class TrackedTreesReader {
 
   /** Looks at HEAD and the base again. */
   async refresh(): Promise<TrackedTrees> {
-    const head = await currentHead(this.#host, this.#source);
+    const head = await currentHead(this.#host, this.#store, this.#source);
     let commit = commitOf(head);
     let seen: Oid | null | undefined = commit;
     if (head.kind === 'unreadable') {

@@ -27,7 +27,7 @@ export class Workspace {
   }
 
   async session(): Promise<Session> {
-    const current = await currentHead(this.#host, workspaceHead(this.#repository));
+    const current = await currentHead(this.#host, this.#store, workspaceHead(this.#repository));
     return {
       id: WORKSPACE,
       name: 'This workspace',

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import {
   appendFileSync,
   chmodSync,
@@ -200,6 +201,31 @@ describe('a hostile clone', function () {
     assert.deepEqual(outside(), before);
     // The agent's .gitmodules was recorded as it is; git itself refuses to use it.
     git(['-c', 'fsck.gitmodulesUpdate=ignore', 'fsck', '--full', '--strict', '--no-dangling'], world.store);
+  });
+
+  it('starts nothing either when it has a folder for tables of refs, which only git could read', async () => {
+    const trapped = trappedSessions();
+    const another = async (): Promise<Session> => {
+      const session = await trapped();
+      const gitDir = join(cloneOf(session), '.git');
+      mkdirSync(join(gitDir, 'reftable'));
+      writeFileSync(join(gitDir, 'reftable', 'tables.list'), '');
+      writeFileSync(join(gitDir, 'HEAD'), 'ref: refs/heads/.invalid\n');
+      // Whoever reads the configuration does not come back.
+      const pipe = join(gitDir, 'included');
+      execFileSync('mkfifo', [pipe]);
+      appendFileSync(join(gitDir, 'config'), `[include]\n\tpath = ${pipe}\n`);
+      return session;
+    };
+    const suspect = { world, bulkhead, session: await another(), another };
+    const before = outside();
+    const refused = await refusedQuietly(engineCalls(suspect));
+    // An older git does not know such tables.
+    assert.ok(
+      refused.every((text) => text === 'apply: clone-unreadable'),
+      refused.join(', '),
+    );
+    assert.deepEqual(outside(), before);
   });
 
   it('starts no transport for a clone that calls itself a partial one', async () => {

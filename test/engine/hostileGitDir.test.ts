@@ -189,6 +189,14 @@ describe('a hostile .git that leads elsewhere', function () {
       appendFileSync(join(gitDir, 'config'), `[include]\n\tpath = included\n`);
       writeFileSync(join(gitDir, 'HEAD'), 'nonsense\n');
     },
+    'by pipes in a folder for tables of refs, and where git reads the configuration that goes with them': () => {
+      takeHead('ref: refs/heads/.invalid');
+      mkdirSync(join(gitDir, 'reftable'));
+      writeFileSync(join(gitDir, 'reftable', 'tables.list'), '0x000000000001-0x000000000001-00000000.ref\n');
+      for (const name of ['config', 'packed-refs', 'reftable/0x000000000001-0x000000000001-00000000.ref']) {
+        pipe(join(gitDir, name));
+      }
+    },
     'by a damaged index that is split': () => {
       writeFileSync(join(gitDir, 'index'), 'DIRCnonsense');
       writeFileSync(join(gitDir, `sharedindex.${'0'.repeat(40)}`), 'nonsense');
