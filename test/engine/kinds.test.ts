@@ -527,7 +527,7 @@ const KINDS: readonly Kind[] = [
 ];
 
 /** So many kinds are taken in an ordinary run, others each time; all of them in a soak, or when one is asked for by its seed. */
-const CHOSEN = sample(14, KINDS.length);
+const CHOSEN = sample(10, KINDS.length);
 
 describe('every kind of repository works', () => {
   const random = new SeededRandom(seed());

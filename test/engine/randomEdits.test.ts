@@ -16,7 +16,7 @@ import { sample, seed } from '../support/soak';
 import { filesOfTree, storeOf, treeDifference, treeOf } from '../support/snapshotTree';
 import { temporaryFolder } from '../support/temporary';
 
-const EDITS = sample(800, 10_000);
+const EDITS = sample(400, 10_000);
 const MOST_EDITS_BETWEEN = 8;
 const LARGE = 4000;
 
