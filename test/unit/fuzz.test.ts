@@ -35,7 +35,7 @@ import { parseRefs } from '../../src/git/forEachRef';
 import { diskError, endOfStderr, faultInStderr } from '../../src/git/gitError';
 import type { AnswerParser } from '../../src/git/gitProcess';
 import { parseGitVersion } from '../../src/git/gitVersion';
-import { isPlainGitFolder, readBranches, readHead, readNestedHead } from '../../src/git/headFile';
+import { isPlainGitFolder, readBranches, readHead, readNestedHead, readTables } from '../../src/git/headFile';
 import { readRefFile } from '../../src/git/looseRefs';
 import { PackedRefs } from '../../src/git/packedRefs';
 import { parseBoolean, parseConfigList } from '../../src/git/repositoryConfig';
@@ -698,6 +698,7 @@ describe('every parser', () => {
       '[1]',
     );
     const pointers = buffers('gitdir: .git/modules/x\n', 'gitdir: /etc\n');
+    const tables = buffers('0x1-0x2-ab.ref\n', '0x1-0x2-ab.ref\n../../HEAD\n');
     for (let round = 0; round < FILE_ROUNDS; round++) {
       writeFileSync(join(gitDir, 'HEAD'), fuzzer.bytes(heads));
       writeFileSync(join(gitDir, 'refs', 'heads', 'main'), fuzzer.bytes(refs));
@@ -714,6 +715,11 @@ describe('every parser', () => {
       assert.ok(oid === undefined || isOid(oid));
       const isPacked = accepts('PackedRefs.has', round, () => new PackedRefs(gitDir).has('refs/heads/main'));
       assert.equal(isPacked, readFileSync(join(gitDir, 'packed-refs')).includes(' refs/heads/main\n'));
+      mkdirSync(join(gitDir, 'reftable'), { recursive: true });
+      writeFileSync(join(gitDir, 'reftable', 'tables.list'), fuzzer.bytes(tables));
+      writeFileSync(join(gitDir, 'reftable', '0x1-0x2-ab.ref'), fuzzer.bytes(refs));
+      const read = accepts('readTables', round, () => readTables(gitDir));
+      assert.ok([...(read?.keys() ?? [])].every((name) => !name.includes('/')));
       const json = fuzzer.bytes(jsons);
       writeFileSync(join(folder, 'session.json'), json);
       writeFileSync(join(folder, 'storage.json'), json);
