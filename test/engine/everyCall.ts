@@ -1,14 +1,12 @@
 import assert from 'node:assert/strict';
-import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { BulkheadError } from '../../src/base/errors';
 import { COMMANDS } from '../../src/cli/commands';
-import { loosePath } from '../../src/core/looseObject';
 import type { Session } from '../../src/session/api';
 import { Bulkhead } from '../../src/session/bulkhead';
 import { callCli } from '../support/callCli';
 import type { CliOptions, CliRun } from '../support/runCli';
-import { checkpoint, cloneOf, type EngineWorld, pathOf, restoreAll, write } from './world';
+import { checkpoint, cloneOf, type EngineWorld, loseObject, pathOf, restoreAll, write } from './world';
 
 /** A session whose clone is not to be trusted, and what can be done about it. */
 export interface Suspect {
@@ -122,7 +120,7 @@ async function repaired(world: EngineWorld, bulkhead: Bulkhead, session: Session
   write(cloneOf(session), 'lost.txt', `lost in the store, of ${session.id}\n`);
   const { tree } = await checkpoint(bulkhead, session, 'lost.txt');
   const { oid } = (await bulkhead.entry(tree, pathOf('lost.txt'))) ?? assert.fail('lost.txt is not recorded');
-  rmSync(join(world.store, 'objects', loosePath(oid)));
+  loseObject(world.store, oid);
   const { repairs } = await bulkhead.checkStore({ repair: true });
   assert.ok(
     repairs.some(({ code, subject }) => code === 'object-missing' && subject === oid),

@@ -25,6 +25,8 @@ import {
   EngineWorld,
   filesIn,
   fsck,
+  leaveRestore,
+  loseObject,
   read,
   restoreAll,
   sharedFiles,
@@ -66,8 +68,11 @@ describe('isolation', () => {
     const clone = cloneOf(session);
     const unchanged = (when: string): void => {
       assert.deepEqual(userState(user.dir), before, `the user's repository changed after ${when}`);
-      assert.deepEqual(sharedFiles(clone, user.dir), [], `clone and user's repository after ${when}`);
-      assert.deepEqual(sharedFiles(clone, store), [], `clone and store after ${when}`);
+      for (const folder of ['sessions', 'trash']) {
+        const clones = join(world.storage, folder);
+        assert.deepEqual(sharedFiles(clones, user.dir), [], `${folder} and user's repository after ${when}`);
+        assert.deepEqual(sharedFiles(clones, store), [], `${folder} and store after ${when}`);
+      }
     };
     unchanged('session new');
     write(clone, 'plain.txt', 'changed\n');
@@ -85,7 +90,20 @@ describe('isolation', () => {
     await bulkhead.contention('live');
     await bulkhead.diff({ kind: 'base', session: session.id }, { kind: 'worktree', session: session.id });
     unchanged('looking');
-    await bulkhead.removeSession(session.id, { force: true });
+    loseObject(store, user.resolve('HEAD:plain.txt'));
+    const { repairs } = await bulkhead.checkStore({ repair: true });
+    assert.notDeepEqual(repairs, []);
+    unchanged('repair');
+    write(clone, 'plain.txt', 'changed again\n');
+    leaveRestore(world, session, { undo: await snapshotOf(bulkhead, session), to: session.newest ?? '' });
+    await bulkhead.recover({ sweep: true });
+    assert.equal(existsSync(join(clone, 'new.txt')), false);
+    unchanged('recovery of a restore that was cut off');
+    await bulkhead.maintain();
+    unchanged('maintenance');
+    const { session: successor } = await bulkhead.resetSession(session.id, { force: true });
+    unchanged('reset');
+    await bulkhead.removeSession(successor.id, { force: true });
     unchanged('removal');
     fsck(store);
   });

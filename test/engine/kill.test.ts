@@ -22,7 +22,7 @@ import {
 } from './killWorld';
 import { type KillOrder, TRANSACTION } from './killSwitch';
 import type { KillWork } from './kill.worker';
-import { cloneOf, fsck, restoreAll, snapshotOf, write } from './world';
+import { cloneOf, fsck, restoreAll, sharedFiles, snapshotOf, write } from './world';
 
 /** Kills per operation in an ordinary run; a soak kills at every step. */
 const KILLS = Number(process.env['BULKHEAD_KILLS'] ?? '1');
@@ -516,6 +516,15 @@ describe('a kill', () => {
     }
     assert.deepEqual(waits, [], 'nobody had to wait for the dead');
     fsck(world.store);
+    for (const folder of ['sessions', 'trash']) {
+      for (const place of [world.repo.dir, world.store]) {
+        assert.deepEqual(
+          sharedFiles(join(world.storage, folder), place),
+          [],
+          `files of ${folder} that are also others`,
+        );
+      }
+    }
     assert.deepEqual(locksBelow(world.storage), [], 'no lock stays');
     assert.deepEqual(locksBelow(join(world.repo.dir, '.git')), []);
   }

@@ -19,7 +19,18 @@ import { useOwnHome } from '../support/environment';
 import { gitLine } from '../support/git';
 import { runCli } from '../support/runCli';
 import { treeOf } from '../support/snapshotTree';
-import { checkpoint, cloneOf, EngineWorld, filesIn, fsck, read, restoreAll, snapshotOf, write } from './world';
+import {
+  checkpoint,
+  cloneOf,
+  EngineWorld,
+  filesIn,
+  fsck,
+  leaveRestore,
+  read,
+  restoreAll,
+  snapshotOf,
+  write,
+} from './world';
 
 describe('an operation that was cut off', () => {
   useOwnHome();
@@ -48,18 +59,10 @@ describe('an operation that was cut off', () => {
     writeFileSync(journal(`${session.id}.json`), formatIntent(session.id, intent, null));
   };
 
-  /** The intent of a restore from the present state to `to`, as a process leaves it that is killed after its safety snapshot. */
-  async function leaveRestore(to: string): Promise<string> {
+  /** A restore from the present state to `to` that was cut off. */
+  async function cutOffRestore(to: string): Promise<string> {
     const undo = await snapshotOf(bulkhead, session);
-    leave({
-      kind: 'restore',
-      from: treeOf(world.store, undo),
-      to: treeOf(world.store, to),
-      undo,
-      subject: 'Restore to Start',
-      agent: 'user',
-      reverses: null,
-    });
+    leaveRestore(world, session, { undo, to });
     return undo;
   }
 
@@ -67,7 +70,7 @@ describe('an operation that was cut off', () => {
     const start = session.newest ?? '';
     write(clone, 'a.txt', 'changed\n');
     write(clone, 'new.txt', 'new\n');
-    await leaveRestore(start);
+    await cutOffRestore(start);
     write(clone, 'src/.bulkhead-tmp-0123456789ab', 'half');
     write(clone, '.bulkhead-tmp-0123456789ab', 'half');
     write(clone, '.bulkhead-tmp-notes', 'a file of hers');
@@ -90,7 +93,7 @@ describe('an operation that was cut off', () => {
     write(clone, 'a.txt', 'changed\n');
     write(clone, 'src/b.ts', 'changed\n');
     write(clone, 'gone', 'file\n');
-    await leaveRestore(session.newest ?? '');
+    await cutOffRestore(session.newest ?? '');
     write(clone, 'a.txt', 'touched since\n');
     rmSync(join(clone, 'gone'));
     write(clone, 'gone/but/here.txt', 'a folder of hers');
@@ -112,7 +115,7 @@ describe('an operation that was cut off', () => {
   for (const left of ['deep/er/and', 'deep/er', 'deep']) {
     it(`removes the folders that it has left empty, cut off when ${left} was the last of them`, async () => {
       write(clone, 'deep/er/and/deeper.txt', 'new\n');
-      await leaveRestore(session.newest ?? '');
+      await cutOffRestore(session.newest ?? '');
       rmSync(join(clone, 'deep'), { recursive: true });
       mkdirSync(join(clone, left), { recursive: true });
       await bulkhead.recover({ sweep: false });
@@ -127,7 +130,7 @@ describe('an operation that was cut off', () => {
     rmSync(join(clone, 'place'));
     write(clone, 'place/deep/inside.txt', 'recorded\n');
     write(clone, 'a.txt', 'changed\n');
-    await leaveRestore(target);
+    await cutOffRestore(target);
     rmSync(join(clone, 'place'), { recursive: true });
     write(clone, 'place', 'a file\n');
     await bulkhead.recover({ sweep: false });
@@ -140,7 +143,7 @@ describe('an operation that was cut off', () => {
     const target = await snapshotOf(bulkhead, session);
     rmSync(join(clone, 'place'));
     write(clone, 'place/inside.txt', 'recorded\n');
-    await leaveRestore(target);
+    await cutOffRestore(target);
     write(clone, 'place/later.txt', 'in no snapshot\n');
     await bulkhead.recover({ sweep: false });
     assert.equal(read(clone, 'place/later.txt'), 'in no snapshot\n');
@@ -150,7 +153,7 @@ describe('an operation that was cut off', () => {
 
   it('makes no second snapshot when only its end was missing', async () => {
     write(clone, 'a.txt', 'changed\n');
-    const undo = await leaveRestore(session.newest ?? '');
+    const undo = await cutOffRestore(session.newest ?? '');
     const intent = readFileSync(journal(`${session.id}.json`));
     await bulkhead.recover({ sweep: false });
     const newest = ref(session.shadowRef);
@@ -217,7 +220,7 @@ describe('an operation that was cut off', () => {
 
   it('is told by the command line on stderr, and the answer stays what was asked for', async () => {
     write(clone, 'a.txt', 'changed\n');
-    await leaveRestore(session.newest ?? '');
+    await cutOffRestore(session.newest ?? '');
     const run = await runCli(['snapshots', '--json', '--storage', world.storage, '--session', session.id], {
       cwd: world.repo.dir,
       env: world.environment,

@@ -11,7 +11,7 @@ import {
   writeSync,
   rmSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { silentLog } from '../../src/base/log';
 import { encodeLoose } from '../../src/core/looseObject';
 import type { Session } from '../../src/session/api';
@@ -27,6 +27,7 @@ import {
   contents,
   EngineWorld,
   fsck,
+  leaveRestore,
   read,
   restoreAll,
   sharedFiles,
@@ -254,6 +255,16 @@ describe('objects that clones share', function () {
       check('a look at everything');
       await bulkhead.checkpoint({ session: 'workspace', trigger: 'manual' });
       check('a look at the checkout');
+      const lost = [world.repo.resolve('HEAD:Makefile'), gitLine(['rev-parse', 'HEAD'], cloneOf(session))];
+      // What was fetched came as packs.
+      rmSync(join(world.store, 'objects', 'pack'), { recursive: true });
+      // The git of this window may still have them open.
+      const { repairs } = await (await world.open({ cloneObjects })).checkStore({ repair: true });
+      assert.deepEqual(
+        lost.map((oid) => dirname(repairs.find(({ subject }) => subject === oid)?.what ?? '')),
+        [world.repo.dir, cloneOf(session)].map((place) => `Brought back from ${join(place, '.git')}`),
+      );
+      check('a repair with objects of the user and of a clone');
       await restoreAll(bulkhead, session, session.newest ?? '');
       check('a restore');
       await bulkhead.undo({ session: session.id, consent: 'all' });
@@ -273,7 +284,16 @@ describe('objects that clones share', function () {
       await bulkhead.renameSession(session.id, 'Renamed');
       await bulkhead.contention('live');
       await bulkhead.preflightRemoval(session.id);
-      await bulkhead.removeSession(session.id, { force: true });
+      write(cloneOf(session), 'a.txt', 'before the restore\n');
+      leaveRestore(world, session, { undo: await snapshotOf(bulkhead, session), to: snapshot });
+      await bulkhead.recover({ sweep: true });
+      assert.equal(read(cloneOf(session), 'a.txt'), 'work\n');
+      check('the recovery of a restore that was cut off');
+      await bulkhead.maintain();
+      check('maintenance');
+      await bulkhead.resetSession(session.id, { force: true });
+      check('a reset');
+      await bulkhead.removeSession((await newSession()).id, { force: true });
       check('a removal');
       // Patched bytes of what is left change nothing where it matters.
       for (const left of await bulkhead.sessions()) {

@@ -1,9 +1,20 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Clock } from '../../src/base/clock';
 import type { Log } from '../../src/base/log';
+import { formatIntent, type Intent } from '../../src/core/intent';
+import { loosePath } from '../../src/core/looseObject';
 import { type RepoPath, repoPathFromText } from '../../src/core/repoPath';
 import type { CheckpointResult, RestoreResult, Session } from '../../src/session/api';
 import type { Bulkhead } from '../../src/session/bulkhead';
@@ -13,7 +24,7 @@ import { locate } from '../support/bytePath';
 import { cleanEnvironment, newHome } from '../support/environment';
 import { git } from '../support/git';
 import { repo, type RepoBuilder } from '../support/repo';
-import { storeOf } from '../support/snapshotTree';
+import { storeOf, treeOf } from '../support/snapshotTree';
 import { temporaryFolder } from '../support/temporary';
 
 /** A person's repository with a storage, and the engine on top of it in this process. */
@@ -174,6 +185,32 @@ export function sharedFiles(a: string, b: string): string[] {
   return [...inodes(b)]
     .filter(([inode]) => first.has(inode))
     .map(([inode, path]) => `${first.get(inode) ?? ''} = ${path}`);
+}
+
+/** Takes a loose object away, as a failing disk does. */
+export function loseObject(gitDir: string, oid: string): void {
+  rmSync(join(gitDir, 'objects', loosePath(oid)));
+}
+
+/**
+ * Leaves a restore as a process does that is killed after its safety snapshot, before the first file.
+ * @param snapshots.undo the safety snapshot, which is the present state
+ */
+export function leaveRestore(
+  world: EngineWorld,
+  session: Session,
+  { undo, to }: { readonly undo: string; readonly to: string },
+): void {
+  const intent: Intent = {
+    kind: 'restore',
+    from: treeOf(world.store, undo),
+    to: treeOf(world.store, to),
+    undo,
+    subject: 'Restore to Start',
+    agent: 'user',
+    reverses: null,
+  };
+  writeFileSync(join(world.storage, 'journal', `${session.id}.json`), formatIntent(session.id, intent, null));
 }
 
 export function fsck(store: string): void {
