@@ -26,6 +26,7 @@ import { useOwnHome } from '../support/environment';
 import { git, gitLine } from '../support/git';
 import { repo } from '../support/repo';
 import { withQuickPauses } from '../support/shiftedClock';
+import { sample } from '../support/soak';
 import { contentAt, treeOf } from '../support/snapshotTree';
 import { temporaryFolder } from '../support/temporary';
 import { KillWorld } from './killWorld';
@@ -33,7 +34,7 @@ import { checkpoint, cloneOf, EngineWorld, fsck, pathOf, read, restoreAll, snaps
 import { race, startWorker } from './workers';
 
 const WRITERS = 8;
-const EACH = 4;
+const EACH = sample(4, 40);
 
 /** A filter program that stops in the middle of a file until it is let through. */
 class Gates {
@@ -85,8 +86,8 @@ describe('concurrency', () => {
       (error: unknown) => (error instanceof BulkheadError ? error.code : String(error)),
     );
 
-  it('keeps every snapshot when eight sessions save four states each at once', async function () {
-    this.timeout(60_000);
+  it('keeps every snapshot when eight sessions save some states each at once', async function () {
+    this.timeout(sample(60_000, 600_000));
     const sessions: Session[] = [];
     for (let index = 0; index < WRITERS; index++) {
       sessions.push(await newSession());
@@ -118,7 +119,7 @@ describe('concurrency', () => {
   });
 
   it('loses no snapshot when eight processes save into one session at once, and each holds what its writer wrote', async function () {
-    this.timeout(60_000);
+    this.timeout(sample(60_000, 600_000));
     const session = await newSession();
     const results = await race(
       world,
@@ -151,45 +152,49 @@ describe('concurrency', () => {
   });
 
   it('makes a session for each of four processes that ask at once, also when the user has new commits', async function () {
-    this.timeout(60_000);
-    world.repo.file('more.txt', 'more\n').commit('more');
-    // So many that the fetches of two processes overlap.
-    const tip = world.repo.resolve('HEAD');
-    git(['update-ref', '--stdin'], world.repo.dir, {
-      input: numbers(500)
-        .map((branch) => `create refs/heads/branch-${String(branch)} ${tip}\n`)
-        .join(''),
-    });
-    const results = await race(
-      world,
-      numbers(4).map((index) => ({ kind: 'create', name: `Together ${String(index)}` })),
-    );
-    assert.deepEqual(
-      results.map(({ error }) => error),
-      numbers(4).map(() => undefined),
-    );
-    for (const { session } of results) {
-      const made = await bulkhead.session(session ?? '');
-      assert.equal(made.state, 'ready');
-      assert.equal(read(cloneOf(made), 'more.txt'), 'more\n');
+    this.timeout(sample(60_000, 600_000));
+    for (let round = 0; round < sample(1, 10); round++) {
+      world.repo.file('more.txt', `more ${String(round)}\n`).commit('more');
+      // So many that the fetches of two processes overlap.
+      const tip = world.repo.resolve('HEAD');
+      git(['update-ref', '--stdin'], world.repo.dir, {
+        input: numbers(500)
+          .map((branch) => `update refs/heads/branch-${String(branch)} ${tip}\n`)
+          .join(''),
+      });
+      const results = await race(
+        world,
+        numbers(4).map((index) => ({ kind: 'create', name: `Together ${String(round)} ${String(index)}` })),
+      );
+      assert.deepEqual(
+        results.map(({ error }) => error),
+        numbers(4).map(() => undefined),
+      );
+      for (const { session } of results) {
+        const made = await bulkhead.session(session ?? '');
+        assert.equal(made.state, 'ready');
+        assert.equal(read(cloneOf(made), 'more.txt'), `more ${String(round)}\n`);
+      }
     }
   });
 
   it('opens one store when four processes are the first', async function () {
-    this.timeout(60_000);
-    const fresh = new EngineWorld();
-    const results = await race(
-      fresh,
-      numbers(4).map((index) => ({ kind: 'create', name: `First ${String(index)}` })),
-    );
-    assert.deepEqual(
-      results.map(({ error }) => error),
-      numbers(4).map(() => undefined),
-    );
-    const window = await fresh.open();
-    assert.equal((await window.sessions()).length, 4);
-    fsck(fresh.store);
-    await fresh.close();
+    this.timeout(sample(60_000, 600_000));
+    for (let round = 0; round < sample(1, 20); round++) {
+      const fresh = new EngineWorld();
+      const results = await race(
+        fresh,
+        numbers(4).map((index) => ({ kind: 'create', name: `First ${String(index)}` })),
+      );
+      assert.deepEqual(
+        results.map(({ error }) => error),
+        numbers(4).map(() => undefined),
+      );
+      const window = await fresh.open();
+      assert.equal((await window.sessions()).length, 4);
+      fsck(fresh.store);
+      await fresh.close();
+    }
   });
 
   it('gives up after a bounded number of tries when a foreign writer is always faster, overwrites nothing, and can save again', async () => {
@@ -446,26 +451,28 @@ describe('concurrency', () => {
   };
 
   it('lets one of two restores in, and the other one changes nothing', async function () {
-    this.timeout(60_000);
+    this.timeout(sample(60_000, 600_000));
     const session = await newSession();
     const clone = cloneOf(session);
-    for (const file of numbers(200)) {
-      write(clone, `many/${String(file)}.txt`, 'later\n');
+    for (let round = 0; round < sample(1, 20); round++) {
+      for (const file of numbers(200)) {
+        write(clone, `many/${String(file)}.txt`, 'later\n');
+      }
+      await checkpoint(bulkhead, session);
+      const target = session.newest ?? '';
+      const results = await race(
+        world,
+        numbers(4).map(() => ({ kind: 'restore', session: session.id, target })),
+      );
+      const codes = results.map(({ error }) => error ?? 'done');
+      assert.deepEqual(
+        codes.filter((code) => code !== 'done' && code !== 'claimed'),
+        [],
+      );
+      assert.ok(codes.includes('done'));
+      assert.equal(existsSync(join(clone, 'many')), false);
+      assert.equal(gitLine(['for-each-ref', 'refs/bulkhead/claims'], world.store), '');
     }
-    await checkpoint(bulkhead, session);
-    const target = session.newest ?? '';
-    const results = await race(
-      world,
-      numbers(4).map(() => ({ kind: 'restore', session: session.id, target })),
-    );
-    const codes = results.map(({ error }) => error ?? 'done');
-    assert.deepEqual(
-      codes.filter((code) => code !== 'done' && code !== 'claimed'),
-      [],
-    );
-    assert.ok(codes.includes('done'));
-    assert.equal(existsSync(join(clone, 'many')), false);
-    assert.equal(gitLine(['for-each-ref', 'refs/bulkhead/claims'], world.store), '');
   });
 
   /** A session with something to restore and to apply, and a save by another window that stops in the middle of its file. */

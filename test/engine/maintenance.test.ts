@@ -30,6 +30,7 @@ import { storageAt } from '../../src/session/storage';
 import { openUserRepository } from '../../src/session/userRepository';
 import { useOwnHome } from '../support/environment';
 import { git, gitLine, tryGit } from '../support/git';
+import { sample } from '../support/soak';
 import { contentAt } from '../support/snapshotTree';
 import { startWorker } from './workers';
 import { cloneOf, EngineWorld, fsck, snapshotOf, write } from './world';
@@ -171,7 +172,7 @@ describe('maintenance of the store', () => {
   });
 
   it('loses no snapshot of eight processes that checkpoint all the while', async function () {
-    this.timeout(120_000);
+    this.timeout(sample(120_000, 600_000));
     const sessions: Session[] = [session];
     while (sessions.length < 4) {
       sessions.push(await bulkhead.createSession({ name: `S${String(sessions.length)}`, from: { kind: 'head' } }));
@@ -179,7 +180,7 @@ describe('maintenance of the store', () => {
     const workers = Array.from({ length: 8 }, (_, index) => {
       const of = sessions[index % sessions.length] ?? session;
       const files = Array.from(
-        { length: 12 },
+        { length: sample(12, 100) },
         (_unused, step) =>
           [`folder ${String(index)}/${String(step % 7)}.txt`, `${String(index)} ${String(step)}\n`] as const,
       );

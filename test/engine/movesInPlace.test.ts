@@ -22,6 +22,7 @@ import { git, gitLine } from '../support/git';
 import { readOnly, skipWithoutMounts, unmountAll } from '../support/mounts';
 import { repo } from '../support/repo';
 import { ShiftedClock } from '../support/shiftedClock';
+import { sample } from '../support/soak';
 import { temporaryFolder } from '../support/temporary';
 
 const REF = 'refs/bulkhead/sessions/one';
@@ -138,7 +139,7 @@ describe('moves of a ref in place', () => {
   });
 
   it('lose nothing while git packs the refs again and again', async function () {
-    this.timeout(60_000);
+    this.timeout(sample(60_000, 600_000));
     const folder = temporaryFolder('packing');
     const packing = spawn(
       'sh',
@@ -151,7 +152,7 @@ describe('moves of a ref in place', () => {
     const ended = once(packing, 'exit');
     let moves = 0;
     let stands = first;
-    for (; moves < 400 || !existsSync(join(folder, 'packed')); moves++) {
+    for (; moves < sample(400, 10_000) || !existsSync(join(folder, 'packed')); moves++) {
       const next = stands === first ? second : first;
       const result = await move(stands, next);
       if (result === undefined) {
