@@ -33,7 +33,7 @@ export async function sweepLeftovers(
   for (const session of ['workspace', ...(await sessionFolderIds(storage.sessions))]) {
     await sweepWorkingCopies(host, statCacheFolder(storage, session));
   }
-  for (const folder of [storage.root, storage.store, join(storage.store, 'info'), storage.locks]) {
+  for (const folder of [storage.root, storage.store, join(storage.store, 'info'), storage.donor, storage.locks]) {
     for (const name of await namesIn(folder)) {
       if (HALF_WRITTEN.test(name) && (await isOld(host, join(folder, name)))) {
         await remove(join(folder, name));

@@ -218,6 +218,8 @@ async function holdsForeignFiles(root: string): Promise<boolean> {
     'donor.git',
     'damaged',
     'maintenance.json',
+    'cli.log',
+    'cli.log.1',
     STORAGE_FILE,
   ]);
   try {

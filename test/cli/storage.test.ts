@@ -109,6 +109,19 @@ describe('command line: storage', function () {
     assert.deepEqual(readdirSync(folder), ['letter.txt']);
   });
 
+  it('takes a storage that has lost its record for its own, with all that lies in one', async () => {
+    const world = new CliWorld();
+    const storage = storageOf(await world.newSession('--name', 'before'));
+    await world.run(['gc', '--storage', storage]);
+    for (const log of ['cli.log', 'cli.log.1']) {
+      writeFileSync(join(storage, log), 'a warning\n');
+    }
+    rmSync(join(storage, 'storage.json'));
+    await world.newSession('--name', 'after', '--storage', storage);
+    const listed = await world.json<SessionDocument[]>(['session', 'list']);
+    assert.deepEqual(listed.map(({ name }) => name).sort(), ['after', 'before']);
+  });
+
   it('leaves alone what a newer version wrote: the storage, its record and the list of storages', async () => {
     const world = new CliWorld();
     const session = await world.newSession();

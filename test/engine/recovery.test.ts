@@ -288,6 +288,21 @@ describe('an operation that was cut off', () => {
     assert.deepEqual(readdirSync(join(world.storage, 'creating')), [basename(young ?? '')]);
   });
 
+  it('removes half-written files of the storage after a day', async () => {
+    const folders = ['.', 'snapshots.git', 'snapshots.git/info', 'donor.git', 'locks'];
+    const yesterday = Date.now() / 1000 - 86_500;
+    for (const folder of folders) {
+      writeFileSync(join(world.storage, folder, '.tmp-0123456789ab'), 'young');
+      writeFileSync(join(world.storage, folder, '.tmp-ba9876543210'), 'old');
+      utimesSync(join(world.storage, folder, '.tmp-ba9876543210'), yesterday, yesterday);
+    }
+    await bulkhead.recover({ sweep: true });
+    for (const folder of folders) {
+      const left = readdirSync(join(world.storage, folder)).filter((name) => name.startsWith('.tmp-'));
+      assert.deepEqual(left, ['.tmp-0123456789ab'], folder);
+    }
+  });
+
   it('removes the copies of an index on which a killed process was at work, in every session, and those of no living one', async () => {
     const living = `.tmp-${await ownedName('index')}`;
     // The same process number, started at another time: that one is gone.
