@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { inRoot } from '../scripts/project';
 
 interface Manifest {
@@ -28,6 +28,35 @@ describe('the README', () => {
     const named = [...readme.matchAll(/`(bulkhead\.[a-zA-Z.]+)`/g)].map(([, setting]) => setting ?? '');
     assert.deepEqual(
       named.filter((setting) => !Object.hasOwn(manifest.contributes.configuration.properties, setting)),
+      [],
+    );
+  });
+});
+
+describe('ARCHITECTURE.md', () => {
+  const [, onDisk = ''] = readFileSync(inRoot('ARCHITECTURE.md'), 'utf8').split('## On disk');
+  const inSource = (pattern: RegExp): string[] => [
+    ...new Set(
+      globSync('src/**/*.ts', { cwd: inRoot('.') }).flatMap((file) =>
+        [...readFileSync(inRoot(file), 'utf8').matchAll(pattern)].map(([, name = '']) => name),
+      ),
+    ),
+  ];
+
+  it('lists every kind of ref that is kept', () => {
+    const kinds = inSource(/(?:refs\/bulkhead|\$\{ROOT\})\/([a-z]+)/g);
+    assert.ok(kinds.length > 10, kinds.join());
+    assert.deepEqual(
+      kinds.filter((kind) => !new RegExp(`^ +refs/bulkhead/${kind}[/ ]`, 'm').test(onDisk)),
+      [],
+    );
+  });
+
+  it('lists every file that is kept', () => {
+    const files = inSource(/_FILE = '([^']+)'/g);
+    assert.ok(files.includes('storage.json') && files.length > 5, files.join());
+    assert.deepEqual(
+      files.filter((file) => !new RegExp(`[ /\`]${file.replaceAll('.', '\\.')}[ ,\`]`).test(onDisk)),
       [],
     );
   });
