@@ -66,7 +66,10 @@ async function main(): Promise<number> {
     }),
     launchBrowser(host),
   ]);
-  const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
+  const page = await browser.newPage({
+    viewport: { width: 1280, height: 800 },
+    permissions: ['clipboard-read', 'clipboard-write'],
+  });
   const log: string[] = [];
   const result = Promise.withResolvers<number>();
   await page.exposeFunction('codeAutomationLog', (_type: string, lines: unknown[]) => {

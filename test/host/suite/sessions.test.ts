@@ -242,8 +242,10 @@ describe('sessions in the editor', () => {
     const alpha = await makeSession(here, 'Alpha');
     const lock = path.join(here.bulkhead.info.storage, 'locks', `${alpha.id}.lock`);
     const time = Date.now();
+    // The oldest of all locks, so that it stands in the first row.
+    const since = time - 9 * 60_000;
     const holder = { format: 1, host: 'elsewhere', pid: 12, boot: null, started: null, thread: 0, nonce: '01234567' };
-    fs.writeFileSync(lock, JSON.stringify({ ...holder, agent: 'codex', purpose: 'checkpoint', since: time, time }));
+    fs.writeFileSync(lock, JSON.stringify({ ...holder, agent: 'codex', purpose: 'checkpoint', since, time }));
     write(alpha.path, 'README.md', '# Waiting\n');
     let save: Promise<unknown> = Promise.resolve();
     const waiting = await untilStatus(
@@ -255,7 +257,13 @@ describe('sessions in the editor', () => {
     );
     assert.equal(waiting?.text, '$(lock) waiting for checkpoint by codex');
     assert.match(waiting.tooltip, /Alpha, held by checkpoint by codex \(process 12 on elsewhere/);
-    const shown = vscode.commands.executeCommand('bulkhead.showLockHolders');
+    // The host does not tell what a pick offers, but what was chosen is copied.
+    await vscode.env.clipboard.writeText('nothing');
+    await acceptUntil(vscode.commands.executeCommand('bulkhead.showLockHolders'));
+    const [label, description = '', detail = '', place] = (await vscode.env.clipboard.readText()).split('\n');
+    assert.deepEqual([label, place], ['Lock: checkpoint', lock]);
+    assert.match(description, /^Alpha · .* · not known whether it is alive$/);
+    assert.match(detail, /^codex, process 12 on elsewhere · since /);
     const cleared = await untilStatus(
       () => {
         fs.rmSync(lock);
@@ -264,7 +272,6 @@ describe('sessions in the editor', () => {
     );
     assert.equal(cleared, null);
     await save;
-    await closeUntil(shown);
   });
 
   async function untilStatus(act: () => void, isWanted: (status: Harbour['api']['statusBar']['shown']) => boolean) {
@@ -281,23 +288,14 @@ describe('sessions in the editor', () => {
 });
 
 /** Accepts the first row of each pick that opens until the command has ended. */
-function acceptUntil(done: Thenable<unknown>): Promise<void> {
-  return repeatUntil(done, 'workbench.action.acceptSelectedQuickOpenItem');
-}
-
-/** Leaves each pick that opens until the command has ended. */
-function closeUntil(done: Thenable<unknown>): Promise<void> {
-  return repeatUntil(done, 'workbench.action.closeQuickOpen');
-}
-
-async function repeatUntil(done: Thenable<unknown>, command: string): Promise<void> {
+async function acceptUntil(done: Thenable<unknown>): Promise<void> {
   const state = { ended: false };
   const end = (): void => {
     state.ended = true;
   };
   void done.then(end, end);
   while (!state.ended) {
-    await vscode.commands.executeCommand(command);
+    await vscode.commands.executeCommand('workbench.action.acceptSelectedQuickOpenItem');
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   await done;
