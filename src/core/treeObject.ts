@@ -1,5 +1,6 @@
 import { BulkheadError } from '../base/errors';
 import { type ObjectFormat, type Oid, oidBytes } from './objectId';
+import { showUnseen } from './visibleText';
 
 /**
  * One line of a tree. `mode` as in the raw bytes (a folder is `40000`, without the leading zero that `ls-tree` prints), `name` as
@@ -16,6 +17,8 @@ export type EntryKind = 'file' | 'executable' | 'link' | 'folder' | 'gitlink';
 /** What an edit puts under a name; null removes the name. */
 export type TreeEdit = { readonly mode: string; readonly oid: Oid } | null;
 
+/** Bytes of a name that a message shows. */
+const MAX_SHOWN = 1024;
 const SPACE = 0x20;
 const SLASH = 0x2f;
 const ZERO = 0x30;
@@ -217,8 +220,12 @@ class TreeScan {
     this.#folder = raw[at - 5] === FOUR && (digits === 5 || raw[at - 6] === ZERO);
     this.#nameStart = ++at;
     for (let byte = raw[at]; byte !== 0; byte = raw[++at]) {
-      if (byte === undefined || byte === SLASH) {
+      if (byte === undefined) {
         throw malformed(`no name at byte ${String(this.#nameStart)}`);
+      }
+      if (byte === SLASH) {
+        const name = visibleName(raw, this.#nameStart);
+        throw malformed(`it holds the name ${name}, and no name in a tree has a slash`, { path: name });
       }
     }
     this.#nameEnd = at;
@@ -300,13 +307,20 @@ function compareRanges(
   return nextA === nextB ? lengthA + Number(folderA) - (lengthB + Number(folderB)) : nextA - nextB;
 }
 
-function malformed(detail: string): BulkheadError {
+/** The name that begins there, for a message: as long as people can read it. */
+function visibleName(raw: Buffer, start: number): string {
+  const end = raw.indexOf(0, start);
+  const name = raw.toString('utf8', start, Math.min(end === -1 ? raw.length : end, start + MAX_SHOWN));
+  return showUnseen(name);
+}
+
+function malformed(detail: string, more: { readonly path?: string } = {}): BulkheadError {
   return new BulkheadError(
     'damaged',
     'tree-malformed',
     `A tree object cannot be read: ${detail}. "git fsck" in the store tells more.`,
     {
-      data: { detail },
+      data: { detail, ...more },
     },
   );
 }

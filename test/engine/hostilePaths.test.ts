@@ -5,6 +5,7 @@ import { existsSync, readdirSync, readlinkSync, renameSync, rmSync, symlinkSync,
 import { join } from 'node:path';
 import { BulkheadError } from '../../src/base/errors';
 import { formatMessage } from '../../src/core/snapshotMessage';
+import { showUnseen } from '../../src/core/visibleText';
 import type { Session } from '../../src/session/api';
 import type { Bulkhead } from '../../src/session/bulkhead';
 import { WorkTree } from '../../src/session/workTree';
@@ -48,7 +49,12 @@ const IN_NEW_SESSIONS = new Set([
   'a name of 256 bytes',
   'a file that is a folder too',
 ]);
-const MALFORMED = new Set(['an empty name', 'an absolute name', 'a name with ../']);
+const MALFORMED = new Set([
+  'an empty name',
+  'an absolute name',
+  'a name with ../',
+  'an absolute name that reads as another',
+]);
 
 describe('hostile paths', () => {
   useOwnHome();
@@ -106,6 +112,11 @@ describe('hostile paths', () => {
     readdirSync(join(world.storage, 'creating')),
   ];
 
+  function lastPath(entries: Entries): string {
+    const [name, content] = entries.at(-1) ?? ['', ''];
+    return typeof content === 'string' ? name : `${name}/${lastPath(content)}`;
+  }
+
   const file = 'evil\n';
   const refused: Readonly<Record<string, Entries>> = {
     '..': [['..', [['x', file]]]],
@@ -114,6 +125,7 @@ describe('hostile paths', () => {
     'a file ..': [['..', file]],
     'an absolute name': [['/tmp/bulkhead-must-not-be-here', file]],
     'a name with ../': [['../../outside.txt', file]],
+    'an absolute name that reads as another': [['/tmp/\u202etxt.daeh\u0007', file]],
     '.git': [['.git', [['config', file]]]],
     '.git as a file': [['.git', 'gitdir: /elsewhere\n']],
     '.GIT': [['.GIT', [['config', file]]]],
@@ -143,7 +155,16 @@ describe('hostile paths', () => {
       const target = snapshotWith(session, [['aaa first.txt', 'fine\n'], ...entries]);
       // Such bytes are no tree at all.
       const code = MALFORMED.has(name) ? 'tree-malformed' : 'name-not-allowed';
-      await assert.rejects(restoreAll(bulkhead, session, target), { code }, name);
+      await assert.rejects(restoreAll(bulkhead, session, target), (error: unknown) => {
+        assert.ok(error instanceof BulkheadError, name);
+        assert.equal(error.code, code, name);
+        if (name !== 'an empty name') {
+          const path = showUnseen(lastPath(entries));
+          assert.ok(error.message.includes(` ${path},`), `${name}: "${error.message}" names ${path}`);
+          assert.equal(error.data['path'], path, name);
+        }
+        return true;
+      });
       if (IN_NEW_SESSIONS.has(name)) {
         await assert.rejects(
           bulkhead.createSession({ name: 'From evil', from: { kind: 'snapshot', oid: target } }),

@@ -84,6 +84,25 @@ describe('treeObject', () => {
     }
   });
 
+  it('names what has a slash in its name, as far as people can read it and with what hides in it', () => {
+    const id = Buffer.alloc(20, 7);
+    const named = {
+      '/etc/passwd': '/etc/passwd',
+      '../\u202etxt\n': '../\\u{202E}txt\\u{A}',
+      [`/${'x'.repeat(5000)}`]: `/${'x'.repeat(1023)}`,
+    };
+    for (const [name, path] of Object.entries(named)) {
+      const raw = rawEntry('100644', Buffer.from(name).toString('latin1'), id);
+      for (const bytes of [raw, raw.subarray(0, raw.indexOf(0))]) {
+        assert.throws(
+          () => parseTree(bytes, 'sha1'),
+          (error: unknown) => isMalformed(error) && (error as BulkheadError).message.includes(` ${path},`),
+          name,
+        );
+      }
+    }
+  });
+
   it('reads an empty tree', () => {
     assert.deepEqual(parseTree(Buffer.alloc(0), 'sha1'), []);
     assert.equal(findEntry(Buffer.alloc(0), 'a', 'sha1'), undefined);
