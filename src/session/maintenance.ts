@@ -285,8 +285,9 @@ function isTime(value: unknown): value is number {
 
 /** Parses what `count-objects -v` prints. @throws GitError `git-output-invalid` */
 export function parseObjectCounts(text: string): StoreSize {
+  // So many KiB no disk has, and of more the bytes would be no exact number.
   const value = (key: string): number => {
-    const [, digits] = new RegExp(`^${key}: (\\d{1,15})$`, 'm').exec(text) ?? [];
+    const [, digits] = new RegExp(`^${key}: (\\d{1,12})$`, 'm').exec(text) ?? [];
     if (digits === undefined) {
       throw new GitError('git-output-invalid', `git count-objects does not tell "${key}": ${text.slice(0, 200)}`);
     }
