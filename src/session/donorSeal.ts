@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { inflateSync } from 'node:zlib';
 import { mapLimited } from '../base/async';
 import { BulkheadError, ioError, isAbsent } from '../base/errors';
+import { parseFormatted } from '../core/formattedJson';
 import type { ObjectFormat } from '../core/objectId';
 import { readTextIfThere, writeFileAtomic } from './files';
 import type { Host } from './host';
@@ -96,20 +97,12 @@ type ParsedSeal =
   | { readonly kind: 'damaged' };
 
 export function parseSeal(text: string): ParsedSeal {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch {
-    return { kind: 'damaged' };
+  const parsed = parseFormatted(text, FORMAT);
+  if (parsed.kind !== 'ok') {
+    return parsed;
   }
-  if (typeof json !== 'object' || json === null) {
-    return { kind: 'damaged' };
-  }
-  const { format, key, marks } = json as Record<string, unknown>;
-  if (typeof format === 'number' && format > FORMAT) {
-    return { kind: 'newer' };
-  }
-  return format === FORMAT && typeof key === 'string' && /^[0-9a-f]{64}$/.test(key) && isMarks(marks)
+  const { key, marks } = parsed.fields;
+  return typeof key === 'string' && /^[0-9a-f]{64}$/.test(key) && isMarks(marks)
     ? { kind: 'ok', seal: { key: Buffer.from(key, 'hex'), marks: new Map(Object.entries(marks)) } }
     : { kind: 'damaged' };
 }

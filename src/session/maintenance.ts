@@ -2,6 +2,7 @@ import { readdir, statfs } from 'node:fs/promises';
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { BulkheadError, errnoOf, ioError, isAbsent } from '../base/errors';
+import { parseFormatted } from '../core/formattedJson';
 import { STORE_CLAIM } from '../core/refName';
 import { endOfStderr, GitError } from '../git/gitError';
 import type { MaintenanceResult, StoreSize } from './api';
@@ -261,20 +262,12 @@ type ParsedMaintenance =
   | { readonly kind: 'damaged' };
 
 export function parseMaintenance(text: string): ParsedMaintenance {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch {
-    return { kind: 'damaged' };
+  const parsed = parseFormatted(text, FORMAT);
+  if (parsed.kind !== 'ok') {
+    return parsed;
   }
-  if (typeof json !== 'object' || json === null) {
-    return { kind: 'damaged' };
-  }
-  const { format, first, last, lastFull } = json as Record<string, unknown>;
-  if (typeof format === 'number' && format > FORMAT) {
-    return { kind: 'newer' };
-  }
-  return format === FORMAT && isTime(first) && isTime(last)
+  const { first, last, lastFull } = parsed.fields;
+  return isTime(first) && isTime(last)
     ? { kind: 'ok', state: { first, last, lastFull: isTime(lastFull) ? lastFull : null } }
     : { kind: 'damaged' };
 }

@@ -74,6 +74,15 @@ describe('claims', () => {
     stores.push(store);
     return new Claims(host, store, new LockFolder(join(world.storage, 'locks'), host));
   };
+  const claimedByProcess = async (session: Session): Promise<LockWorker> => {
+    const worker = await LockWorker.start(
+      { locks: join(world.storage, 'locks'), repository: world.repo.dir, storage: world.storage },
+      world.environment,
+    );
+    workers.push(worker);
+    assert.equal(await worker.order({ kind: 'claim', session: session.id }), 'claimed');
+    return worker;
+  };
   const holder = async (changes: Partial<Holder>): Promise<string> =>
     formatHolder({
       ...(await newHolder(await createHost({ log: silentLog, product: 'test' }), 'restore', 'codex')),
@@ -97,12 +106,7 @@ describe('claims', () => {
       this.skip();
     }
     const session = await changed();
-    const worker = await LockWorker.start(
-      { locks: join(world.storage, 'locks'), repository: world.repo.dir, storage: world.storage },
-      world.environment,
-    );
-    workers.push(worker);
-    assert.equal(await worker.order({ kind: 'claim', session: session.id }), 'claimed');
+    const worker = await claimedByProcess(session);
     const claim = claimOf(session);
     for (const ms of [10 * MINUTE, -10 * MINUTE, CLAIM_CAP_MS]) {
       const window = await world.open({}, world.repo.dir, later(ms));
@@ -119,12 +123,7 @@ describe('claims', () => {
 
   it('of the dead stand until what was begun under them is finished, and are taken away by who has nothing to finish', async () => {
     const session = await changed();
-    const worker = await LockWorker.start(
-      { locks: join(world.storage, 'locks'), repository: world.repo.dir, storage: world.storage },
-      world.environment,
-    );
-    workers.push(worker);
-    assert.equal(await worker.order({ kind: 'claim', session: session.id }), 'claimed');
+    const worker = await claimedByProcess(session);
     const claim = claimOf(session);
     await worker.kill();
     const own = await claims();

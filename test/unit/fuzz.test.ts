@@ -75,6 +75,7 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   readIndex: 'reads a file; parseIndex reads its text',
   readRefs: 'asks git; parseRefs reads the answer',
   readSeal: 'reads a file; parseSeal reads its text',
+  parseFormatted: 'is what parseSeal and parseMaintenance begin with',
   readTextIfThere: 'reads a file, and takes its text for nothing',
 };
 
